@@ -1,0 +1,89 @@
+"""NumPy on a CPU, CuPy on a GPU: the only file that imports cupy.
+
+The nets and the objective take their namespace from the arrays they are given, so the same lines
+run on both. Random numbers are always drawn on the host: a CPU and a GPU run see the same draws.
+"""
+
+import ctypes
+import os
+from pathlib import Path
+
+import numpy as np
+
+try:
+    import cupy
+except ImportError:
+    cupy = None
+
+
+class DeviceError(Exception):
+    """The device that was asked for is not there."""
+
+
+def namespace(array):
+    """Return the module, numpy or cupy, whose functions take this array."""
+    if cupy is not None and isinstance(array, cupy.ndarray):
+        return cupy
+    return np
+
+
+def to_host(array):
+    """Return the array as a NumPy array; from a GPU this waits for the device."""
+    return cupy.asnumpy(array) if namespace(array) is cupy else np.asarray(array)
+
+
+def to_device(array, device):
+    """Return a host array on `device`, "cpu" or "gpu"."""
+    return cupy.asarray(array) if device == "gpu" else np.asarray(array)
+
+
+def choose(device, tf32=False):
+    """Turn auto / cpu / gpu into "cpu" or "gpu".
+
+    Raises DeviceError for a GPU that cannot be used: there is no silent fallback.
+    """
+    problem = "" if device == "cpu" else _gpu_problem()
+    if device == "gpu" and problem:
+        raise DeviceError(f"--device gpu: {problem}")
+    chosen = "cpu" if device == "cpu" or problem else "gpu"
+    if tf32 and chosen == "gpu":
+        # cuBLAS is asked by CuPy for TensorFloat-32 products if this is set before the first one.
+        os.environ["CUPY_TF32"] = "1"
+    return chosen
+
+
+def describe(device):
+    """Return the device in words, for the run file and the banner."""
+    if device == "cpu":
+        return "cpu"
+    return "gpu: " + cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+
+
+def _gpu_problem():
+    """Say in one sentence why there is no GPU, or return an empty string."""
+    if cupy is None:
+        return (
+            "CuPy is not installed; pip install -e '.[cuda12]' or '.[cuda13]', "
+            "as your driver's CUDA version asks (wheels cupy-cuda12x, cupy-cuda13x)"
+        )
+    try:
+        if cupy.cuda.runtime.getDeviceCount() > 0:
+            return ""
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"CuPy is installed but finds no usable device ({error}); use --device cpu"
+    return "CuPy is installed but finds no device; use --device cpu"
+
+
+def blas_threads():
+    """The number of threads that NumPy's matrix products use.
+
+    Asked from NumPy's own OpenBLAS where it can be found, else read from the environment.
+    """
+    for library in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
+        for name in ("scipy_openblas_get_num_threads64_", "scipy_openblas_get_num_threads"):
+            try:
+                return int(getattr(ctypes.CDLL(str(library)), name)())
+            except (OSError, AttributeError):
+                continue
+    named = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return int(next((os.environ[n] for n in named if n in os.environ), os.cpu_count()))

@@ -1,0 +1,211 @@
+"""Every default, once, with its source; the command line is made from it.
+
+A D-number points to the table of decisions in README.md; "paper 4.2" to the section that prints the
+value; "measured" to an experiment whose command stands in README.md.
+"""
+
+import argparse
+import dataclasses
+import json
+from dataclasses import dataclass, field
+
+
+class ConfigError(Exception):
+    """A value that cannot be used; the message says which and what would be."""
+
+
+def option(default, text, choices=None):
+    """A field of the config and, with the same name, a flag of the command line."""
+    return field(default=default, metadata={"text": text, "choices": choices})
+
+
+REWARDS, STARTS, LABELS = ("error", "g"), ("fixed", "fresh"), ("fresh", "stored")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The parameters of a run, under the paper's names where it has one."""
+
+    # the objective net and its data
+    train_size: int = option(5000, "first N training images; 50000 is all of CIFAR-10")
+    validation_size: int = option(0, "validation images, those after the training images (D14)")
+    hidden: tuple = option((100,), "hidden layers of the objective net (D1)")
+    loss: str = option("softmax", "loss of the objective net (D2)", ("softmax", "eq2"))
+    alpha_c: float = option(1.0, "learning rate after an accept (paper 4.2)")
+    alpha: float = option(1.0, "fixed learning rate of Algorithms 2 and 4 (paper 4.2)")
+    lambda_c: float = option(0.01, "regularization coefficient after an accept (measured)")
+
+    # the environment
+    steps: int = option(100, "candidates in an episode, T (paper 4.2)")
+    M: int = option(5, "values in F_M of Eq. 4; M - 1 plain steps open an episode (D6, D18)")
+    window: int = option(80, "'the past M steps' of feature three; 0: M, as printed (D22)")
+    f_lb: float = option(1.25, "lower bound in the reward, f_lb, g_lb or h_lb (D12, D25)")
+    gap: float = option(0.03, "least value of f - f_lb in the reward (D25)")
+    c1: float = option(0.01, "reward of a step that is no accept (D12)")
+    c2: float = option(0.01, "reward of an accept (D12)")
+    reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g as printed (D14)", REWARDS)
+    x1: str = option("fresh", "initial iterate: one for all episodes, or new (D21)", STARTS)
+
+    # Q-learning
+    episodes: int = option(200, "training episodes, E (paper 4.2)")
+    dqn_hidden: tuple = option((32, 16), "hidden layers of the DQN (D1)")
+    beta: float = option(0.001, "learning rate of the DQN, alpha_2 in paper 4.2")
+    gamma: float = option(0.99, "discount (D18)")
+    batch: int = option(64, "experiences in a minibatch, |S| (paper 4.2)")
+    A: int = option(20, "most recent episodes in the memory (D17)")
+    B: int = option(10, "best episodes in the memory (D17)")
+    epsilon_first: float = option(0.8, "epsilon in the first episode (D19)")
+    epsilon_last: float = option(0.02, "epsilon from episode epsilon_episodes on (D19)")
+    epsilon_episodes: int = option(60, "episodes over which epsilon falls (D19)")
+    explore_accept: float = option(0.7, "share of accepts in exploration; 0: uniform (D26)")
+    label: str = option("fresh", "TD target: made when sampled, or when stored (D16)", LABELS)
+    optimizer: str = option("adam", "how theta follows Eq. 10 (D24)", ("gd", "adam"))
+    target_every: int = option(200, "updates between copies to the target network, 0: none (D24)")
+    double: bool = option(True, "double-Q target (D24)")
+    n_steps: int = option(30, "rewards in a TD target; 1: as printed (D24)")
+    clip: float = option(0.0, "largest norm of the gradient of Eq. 10, 0: none (D24)")
+
+    # the run
+    seed: int = option(0, "the one root seed; everything random follows from it")
+    tf32: bool = option(False, "TensorFloat-32 products on a GPU")
+
+
+# what differs for the regularization coefficient
+REG = dict(train_size=1000, validation_size=5000, f_lb=0.0, window=0, c1=0.1, c2=0.1)  # paper 4.5
+
+# what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
+PAPER = dict(
+    beta=0.05, optimizer="gd", target_every=0, double=False, n_steps=1, clip=0.0, label="fresh",
+    A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50, explore_accept=0.0,
+    x1="fixed", window=0, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
+)  # fmt: skip
+
+
+def epsilon(first, last, episodes):
+    """The three fields of an epsilon schedule."""
+    return dict(epsilon_first=first, epsilon_last=last, epsilon_episodes=episodes)
+
+
+FIXED = epsilon(0.01, 0.01, 1)
+FIG6 = PAPER | epsilon(0.2, 0.05, 10) | dict(episodes=100)
+
+# name -> (task, {name of a run: what it changes}); each reproduces a figure of the paper
+PRESETS = {
+    "default": (("lr", "reg"), {"": {}}),
+    "paper": (("lr", "reg"), {"": PAPER}),
+    "fig1": (("lr",), {"": PAPER}),
+    "adam": (
+        ("lr",),
+        {f"beta-{b}": PAPER | dict(optimizer="adam", beta=b) for b in (0.025, 0.01, 0.005)},
+    ),
+    "fig2": (("lr",), {"": PAPER | FIXED}),
+    "fig3": (("lr",), {"": PAPER | FIXED | dict(episodes=20)}),
+    "fig5": (
+        ("lr",),
+        {
+            "epsilon-0.05": PAPER | epsilon(0.05, 0.05, 1) | dict(episodes=20),
+            "over-10": PAPER | epsilon(0.5, 0.05, 10) | dict(episodes=20),
+            "over-15": PAPER | epsilon(0.5, 0.05, 15) | dict(episodes=20),
+            "over-20": PAPER | epsilon(0.5, 0.05, 20) | dict(episodes=20),
+        },
+    ),
+    "fig6": (("lr",), {"": FIG6}),
+    "fig7": (("lr",), {f"seed-{k}": FIG6 | dict(seed=k) for k in range(10)}),
+    "fig8": (("lr",), {f"seed-{k}": FIG6 | dict(seed=k) for k in range(10)}),
+    "fig9": (("lr",), {f"seed-{k}": FIG6 | dict(seed=k) for k in range(10)}),
+    "fig10": (("lr",), {"": {}}),
+    "fig12": (("reg",), {"": {k: v for k, v in PAPER.items() if k not in ("f_lb", "c1", "c2")}}),
+}
+
+
+def preset(name, task):
+    """Return {run name: changes} of a preset of this task; ConfigError for a name it has not."""
+    if name not in PRESETS or task not in PRESETS[name][0]:
+        known = ", ".join(n for n, (tasks, _) in PRESETS.items() if task in tasks)
+        raise ConfigError(f"--preset {name}: run_{task}.py has the presets {known}")
+    return PRESETS[name][1]
+
+
+def make(task, *changes):
+    """The config of a task with changes on top, the last one winning; checked."""
+    values = dict(REG) if task == "reg" else {}
+    for change in changes:
+        values |= change
+    config = Config(**values)
+    check(config)
+    return config
+
+
+def check(config):
+    """Raise ConfigError for the first value that is out of its range."""
+    c = config
+    positive = ("train_size", "steps", "M", "episodes", "batch", "A", "n_steps", "epsilon_episodes")
+    rules = [(getattr(c, k) >= 1, k, "at least 1") for k in positive]
+    rules += [(getattr(c, k) > 0, k, "above 0") for k in ("alpha_c", "alpha", "gap", "beta")]
+    at_least_0 = ("lambda_c", "validation_size", "window", "B", "target_every", "clip", "seed")
+    at_least_0 += ("c1", "c2")
+    rules += [(getattr(c, k) >= 0, k, "at least 0") for k in at_least_0]
+    shares = ("gamma", "epsilon_first", "epsilon_last", "explore_accept")
+    rules += [(0 <= getattr(c, k) <= 1, k, "from 0 to 1") for k in shares]
+    rules += [
+        (len(getattr(c, k)) >= 1 and min(getattr(c, k)) >= 1, k, "one or more sizes of at least 1")
+        for k in ("hidden", "dqn_hidden")
+    ]
+    rules += [(c.M <= c.steps, "M", f"at most the number of steps, {c.steps}")]
+    for holds, name, wanted in rules:
+        if not holds:
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{flag} {getattr(c, name)}: must be {wanted}")
+
+
+def to_json(config):
+    """The config as text, for the run file."""
+    return json.dumps(dataclasses.asdict(config), sort_keys=True)
+
+
+def from_json(text):
+    """The inverse of to_json; fields a file of another version has not take their defaults."""
+    known = {f.name: f for f in dataclasses.fields(Config)}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
+    return Config(**{k: v for k, v in values.items() if k in known})
+
+
+def add_flags(parser, task):
+    """Add a flag for every field; a flag that is not given stays out of the parsed values."""
+    defaults = make(task)
+    group = parser.add_argument_group("parameters, each a field of the config")
+    for f in dataclasses.fields(Config):
+        default = getattr(defaults, f.name)
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        kind = dict(type=type(default))
+        if isinstance(default, bool):
+            kind = dict(action=argparse.BooleanOptionalAction)
+        elif isinstance(default, tuple):
+            kind = dict(type=int, nargs="+")
+        elif f.metadata["choices"]:
+            kind = dict(choices=f.metadata["choices"])
+        elif isinstance(default, int):
+            kind = dict(type=int, metavar="N")
+        elif isinstance(default, float):
+            kind = dict(type=number, metavar="X")
+        flag = "--" + f.name.replace("_", "-")
+        text = f"{f.metadata['text']} [{shown}]"
+        group.add_argument(flag, dest=f.name, default=argparse.SUPPRESS, help=text, **kind)
+
+
+def number(text):
+    """A finite float, for argparse."""
+    value = float(text)
+    if value - value != 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
+def chosen(arguments):
+    """The fields of the config that were given on the command line."""
+    names = {f.name for f in dataclasses.fields(Config)}
+    return {
+        k: tuple(v) if isinstance(v, list) else v
+        for k, v in vars(arguments).items()
+        if k in names
+    }

@@ -1,0 +1,241 @@
+"""From a config to results: the problem, the training of a DQN, and the closing comparison.
+
+Random streams, all from the one root seed: theta_0, exploration, replay, the x_1 of each episode,
+and the held-out states. The unseen iterates of the comparison have seeds of their own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from . import runfile
+from .backend import to_device
+from .baselines import OTHERS
+from .dqn import DQN
+from .environment import ACTIONS, FEATURE_MAP, FEATURES
+from .history import History
+from .mlp import MLP
+from .objective import ErrorRate, Objective
+from .replay import Memory
+
+THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
+
+
+@dataclass(frozen=True)
+class Task:
+    """What run_lr.py and run_reg.py differ in.
+
+    name: "lr" or "reg"; value: what is adjusted, "alpha" or "lambda";
+    learn(problem, x_1, Q, theta_0, memory, p, draws, histories, first): Algorithm 3 or 4;
+    apply(problem, x_1, Q, p, history): Algorithm 1 or 2;
+    baselines: {policy: function(problem, x_1, p, history)};
+    about: the text of --help; lines: the printed line of each action, for --trace.
+    """
+
+    name: str
+    value: str
+    learn: Callable
+    apply: Callable
+    baselines: dict
+    about: str
+    lines: tuple
+
+
+class Problem:
+    """The objective net on a data set: f, the error rates, and initial iterates."""
+
+    def __init__(self, data, config, device="cpu"):
+        self.data, self.device = data, device
+        self.net = MLP((data.train_images.shape[1], *config.hidden, 10))
+        put = [to_device(a, device) for a in (data.train_images, data.train_labels)]
+        self.f = Objective(self.net, *put, config.loss)
+        self.test = self._error(data.test_images, data.test_labels)
+        self.validation = self._error(data.validation_images, data.validation_labels)
+
+    def _error(self, images, labels):
+        put = to_device(images, self.device), to_device(labels, self.device)
+        return ErrorRate(self.net, *put) if len(images) else None
+
+    def iterate(self, *seed):
+        """The initial iterate x_1 of a seed (D5)."""
+        rng = np.random.default_rng(seed if len(seed) > 1 else seed[0])
+        return self.f.point(self.net.initialise(rng, self.data.train_images.dtype))
+
+    def errors(self):
+        """The error rates that there are, by name."""
+        both = {"test": self.test, "validation": self.validation}
+        return {name: error for name, error in both.items() if error is not None}
+
+
+class Training:
+    """A DQN in training by Algorithm 3 or 4, with everything that is needed to go on from it."""
+
+    def __init__(self, task, problem, config):
+        p = self.p = config
+        self.task, self.problem = task, problem
+        k = len(ACTIONS[task.name])
+        self.Q = DQN(
+            (len(FEATURES), *p.dqn_hidden, k), self._rng(THETA), p.beta, p.gamma,
+            p.optimizer, p.target_every, p.double, p.clip, p.n_steps, p.label, exploring(p, k),
+        )  # fmt: skip
+        self.memory = Memory(p.A, p.B, p.steps, len(FEATURES))
+        self.draws = SimpleNamespace(exploration=self._rng(EXPLORATION), replay=self._rng(REPLAY))
+        self.done = 0
+        self.held = self._held_out_states()
+        self.log = empty_log(p.episodes, p.steps, task.value)
+
+    def _rng(self, stream):
+        return np.random.default_rng([self.p.seed, stream])
+
+    def start(self, e):
+        """The x_1 of training episode e (D21)."""
+        return self.problem.iterate(self.p.seed, START, e if self.p.x1 == "fresh" else 0)
+
+    def episodes(self, trace=None):
+        """Play the episodes that are left; yields each one's history after it is logged."""
+        histories = lambda e: History(self.p.steps, trace=trace)  # noqa: E731
+        algorithm = self.task.learn(
+            self.problem, self.start, self.Q, self.Q.theta, self.memory, self.p, self.draws,
+            histories, self.done + 1,
+        )  # fmt: skip
+        for history in algorithm:
+            self._record(history)
+            yield history
+
+    def _record(self, history):
+        e, log = self.done, self.log
+        log["td_loss"][e] = nanmean(history.td_loss)
+        log["return"][e], log["epsilon"][e] = history.episode_return, history.epsilon
+        log["q_mean"][e] = self.Q.q(self.held).max(axis=1).mean()
+        log["objective"][e], log[self.task.value][e] = history.objective, history.value
+        log["action"][e], log["reward"][e] = history.action, history.reward
+        log["test_accuracy"][e] = 1 - self.problem.test(history.x)
+        log["diverged_at"][e], log["rejected"][e] = history.diverged_at, self.Q.rejected
+        log["seconds"][e] = history.seconds
+        self.done += 1
+
+    def _held_out_states(self):
+        """States (T, 6) of one episode of random actions from an x_1 that is never trained on."""
+        rng, states = self._rng(HELD_OUT), []
+        Q = SimpleNamespace(greedy=lambda s: int(rng.integers(len(ACTIONS[self.task.name]))))
+        history = History(self.p.steps, trace=lambda t, s, *rest: states.append(s))
+        x_1 = self.problem.iterate(self.p.seed, HELD_OUT)
+        self.task.apply(self.problem, x_1, Q, self.p, history)
+        return np.array(states)
+
+    def tree(self):
+        """A snapshot of the training after an episode, for a checkpoint."""
+        draws = {k: runfile.generator_state(g) for k, g in vars(self.draws).items()}
+        return {
+            "done": self.done,
+            "Q": self.Q.tree(),
+            "memory": self.memory.tree(),
+            "draws": draws,
+            "train": {name: values[: self.done].copy() for name, values in self.log.items()},
+        }
+
+    def restore(self, tree):
+        """The inverse of `tree`; the config may ask for more episodes than the snapshot's."""
+        self.done = min(tree["done"], self.p.episodes)
+        self.Q.restore(tree["Q"])
+        self.memory.restore(tree["memory"])
+        for name, state in tree["draws"].items():
+            setattr(self.draws, name, runfile.generator_from(state))
+        for name, values in tree["train"].items():
+            self.log[name][: self.done] = values[: self.done]
+
+
+def exploring(p, k):
+    """The probabilities (k,) of an exploring action: half, accept, raise (D26)."""
+    if not p.explore_accept:
+        return np.full(k, 1 / k)
+    weights = np.full(k, (1 - p.explore_accept) / (k - 1))
+    weights[1] = p.explore_accept
+    return weights
+
+
+def empty_log(episodes, steps, value):
+    """The arrays of /train in the run file, NaN where nothing happened yet."""
+    per_episode = ("td_loss", "return", "epsilon", "seconds", "q_mean", "test_accuracy")
+    log = {name: np.full(episodes, np.nan) for name in per_episode}
+    log |= {name: np.full((episodes, steps), np.nan) for name in ("objective", value, "reward")}
+    log["action"] = np.full((episodes, steps), -1, np.int8)
+    return log | {name: np.zeros(episodes, np.int64) for name in ("diverged_at", "rejected")}
+
+
+def nanmean(values):
+    """The mean of what is not NaN; NaN, without a warning, if nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+# -- the trained controller -----------------------------------------------------------------------
+
+
+def controller_tree(task, Q, p):
+    """/dqn of the run file: theta layer by layer and what is needed to use it."""
+    tree = {}
+    for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
+        tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
+    about = dict(features=list(FEATURES), feature_map=FEATURE_MAP, actions=list(ACTIONS[task.name]))
+    return tree | about | {"sizes": np.array(Q.net.sizes), "M": p.M, "window": p.window}
+
+
+def load_controller(task, path):
+    """Return the DQN of a run file or a shipped controller, and its M and window.
+
+    Raises RunFileError for a file that holds none, or one for another task or feature map.
+    """
+    tree = runfile.read(path).get("dqn")
+    wanted = {"actions": list(ACTIONS[task.name]), "feature_map": FEATURE_MAP}
+    if not isinstance(tree, dict) or any(tree.get(k) != v for k, v in wanted.items()):
+        raise runfile.RunFileError(f"{path}: holds no controller for run_{task.name}.py")
+    try:
+        Q = DQN(tree["sizes"], np.random.default_rng(0), 0.0, 0.0)
+        for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
+            W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
+        if Q.net.sizes[0] != len(FEATURES) or Q.net.sizes[-1] != len(ACTIONS[task.name]):
+            raise ValueError("sizes")
+        return Q, {"M": int(tree["M"]), "window": int(tree["window"])}
+    except (KeyError, ValueError, TypeError) as error:
+        raise runfile.RunFileError(f"{path}: the controller in it is not complete") from error
+
+
+# -- the closing comparison -----------------------------------------------------------------------
+
+
+def policies(task, Q, p, more=False):
+    """{name: function(problem, x_1, p, history)}: the baselines, Q-gradient descent, and more."""
+    chosen = dict(task.baselines)
+    chosen["qgd"] = lambda problem, x_1, p, history: task.apply(problem, x_1, Q, p, history)
+    if more:
+        others = {n: lambda problem, *rest, o=o: o(problem.f, *rest) for n, o in OTHERS.items()}
+        chosen |= others
+    return chosen
+
+
+def evaluate(task, problem, Q, p, seeds, more=False, progress=lambda name, k: None):
+    """Run every policy from the unseen iterates of `seeds`; return /evaluation of the run file.
+
+    Arrays (K, T): objective, test_accuracy, alpha or lambda, action; seconds (K,).
+    """
+    tree = {}
+    for name, policy in policies(task, Q, p, more).items():
+        runs = []
+        for k, seed in enumerate(seeds):
+            progress(name, k)
+            history = History(p.steps, problem.errors())
+            x = policy(problem, problem.iterate(seed), p, history)
+            history.close(x, 0.0, 0.0)
+            runs.append(history)
+        tree[name] = {
+            "objective": np.array([h.objective for h in runs]),
+            task.value: np.array([h.value for h in runs]),
+            "action": np.array([h.action for h in runs]),
+            "seconds": np.array([h.seconds for h in runs]),
+        }
+        for error in problem.errors():
+            tree[name][f"{error}_accuracy"] = 1 - np.array([h.error[error] for h in runs])
+    return tree

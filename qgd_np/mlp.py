@@ -1,0 +1,109 @@
+"""The sigmoid MLP with backprop by hand. Both nets of the paper are this class (section 4.2).
+
+The objective net is 3072-100-10 and ends in a softmax, the DQN 6-32-16-2 ends in the identity
+(D1). The softmax stands with the loss in objective.py, so a net here ends in Z_L, its last
+pre-activation.
+
+Shapes: m rows (images or states), q_l units in layer l (q_0 inputs, q_L outputs), P parameters.
+All parameters of a net are one flat vector theta (P,); `layers` gives it its shapes back.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from .backend import namespace
+
+
+def sigmoid(z):
+    """Overwrite z with 1 / (1 + exp(-z)) and return it; no overflow at any z."""
+    xp = namespace(z)
+    z *= 0.5  # the sigmoid is a scaled tanh, which saturates quietly and is 6 times faster
+    xp.tanh(z, out=z)
+    z *= 0.5
+    z += 0.5
+    return z
+
+
+def shaped(theta, sizes):
+    """Return views [(W, b), ...] of a flat theta, W (q, r) and b (r,) for sizes ..., q, r, ..."""
+    layers, start = [], 0
+    for q, r in pairwise(sizes):
+        end = start + q * r
+        layers.append((theta[start:end].reshape(q, r), theta[end : end + r]))
+        start = end + r
+    return layers
+
+
+class MLP:
+    """A fully connected net: sigmoid hidden layers, identity output.
+
+    sizes: units per layer, inputs first, for example (3072, 100, 10).
+    """
+
+    def __init__(self, sizes):
+        self.sizes = tuple(int(q) for q in sizes)
+        if len(self.sizes) < 3 or min(self.sizes) < 1:
+            raise ValueError(f"a net needs inputs, hidden units and outputs, got {self.sizes}")
+        self.first = (self.sizes[0] + 1) * self.sizes[1]  # theta[:first] is the first layer
+        self.n_parameters = sum((q + 1) * r for q, r in pairwise(self.sizes))
+
+    def initialise(self, rng, dtype=np.float32):
+        """Draw theta (P,): weights N(0, 1 / fan_in), biases 0 (D5)."""
+        theta = np.zeros(self.n_parameters, dtype)
+        for W, _ in self.layers(theta):
+            W[:] = rng.standard_normal(W.shape) / np.sqrt(W.shape[0])
+        return theta
+
+    def layers(self, theta):
+        """Return [(W_1, b_1), ..., (W_L, b_L)], views of theta; W_l (q_{l-1}, q_l), b_l (q_l,)."""
+        return shaped(theta, self.sizes)
+
+    # -- forward ----------------------------------------------------------------------------
+
+    def forward(self, theta, inputs):
+        """Run inputs (m, q_0) through the net; return [A_1, ..., A_{L-1}, Z_L], A_l (m, q_l)."""
+        layers = self.layers(theta)
+        W, b = layers[0]
+        return self.forward_from(inputs @ W + b, layers[1:])
+
+    def forward_from(self, Z, layers):
+        """The rest of the forward pass from Z = Z_1 (m, q_1), which is overwritten.
+
+        layers: those after the first. The objective enters here: along a line it has Z_1 without
+        a product.
+        """
+        activations = []
+        for W, b in layers:
+            activations.append(sigmoid(Z))  # A_l (m, q_l)
+            Z = activations[-1] @ W  # (m, q_{l+1})
+            Z += b
+        return [*activations, Z]
+
+    # -- backward ---------------------------------------------------------------------------
+
+    def backward(self, theta, inputs, activations, delta):
+        """Return the gradient (P,) of a loss with derivative delta (m, q_L) by Z_L."""
+        gradient = namespace(theta).empty_like(theta)
+        layers, slots = self.layers(theta), self.layers(gradient)
+        delta = self.backward_to(layers[1:], slots[1:], activations, delta)
+        gW, gb = slots[0]
+        gW[:] = inputs.T @ delta  # (q_0, q_1)
+        gb[:] = delta.sum(axis=0)  # (q_1,)
+        return gradient
+
+    def backward_to(self, layers, slots, activations, delta):
+        """The backward pass down to the first layer; return delta_1 (m, q_1), the part by Z_1.
+
+        layers: those after the first; slots: where their gradients go, in the same shapes.
+        Overwrites the activations.
+        """
+        for (W, _), (gW, gb), A in zip(layers[::-1], slots[::-1], activations[-2::-1], strict=True):
+            # what the layer's own parameters get
+            gW[:] = A.T @ delta  # (q_{l-1}, q_l)
+            gb[:] = delta.sum(axis=0)  # (q_l,)
+            # what is handed down: times the derivative of the sigmoid, A (1 - A) = A - A^2
+            delta = delta @ W.T  # (m, q_{l-1})
+            delta *= A
+            delta *= namespace(A).subtract(1, A, out=A)
+        return delta

@@ -1,0 +1,215 @@
+"""The objective net's f (Eq. 2), g_lambda (Eq. 3) and h (Eq. 9), and their slope along a line.
+
+f and the slope d . grad f(x) (D9) at a candidate need no product with the images: Z_1 comes from
+the line, and the slope is <delta_1, DZ> plus the same for the later layers. x^T x along the line
+is a quadratic in alpha, so a change of lambda alone touches no image at all.
+
+Shapes: n images, m of them in a block, p pixels, q units in the first hidden layer, k classes,
+P parameters of the net.
+"""
+
+import numpy as np
+
+from .backend import namespace, to_host
+from .line import Direction, FirstLayer, Point, blocks
+from .mlp import shaped
+
+
+class Objective:
+    """f(x), the mean loss over the images (Eq. 2); g_lambda(x) = f(x) + lambda x^T x (Eq. 3, D3).
+
+    net: an MLP; images (n, p) and integer labels (n,) on the device; loss: "softmax" or "eq2" (D2).
+    `lam` is lambda; left out, it is 0 and g is f.
+    """
+
+    def __init__(self, net, images, labels, loss="softmax"):
+        xp = namespace(images)
+        self.net, self.loss, self.layer = net, LOSSES[loss], FirstLayer(net, images)
+        self.targets = xp.eye(net.sizes[-1], dtype=images.dtype)[labels]  # (n, k) one-hot
+        self.delta = xp.empty_like(self.layer.Zbar)  # (n, q): d f / d Z_1 at the last point
+        self.later = xp.empty(net.n_parameters - net.first, images.dtype)  # (P - first,): gradient
+        self.last = self.line = self.pair = None
+        self.squares = self.agreement = 0.0
+
+    def point(self, x):
+        """Make an iterate of a vector (P,) of parameters."""
+        return Point(namespace(self.targets).asarray(x, self.targets.dtype))
+
+    def __call__(self, x, lam=0.0):
+        """g_lambda(x), a float; f(x) if lambda is 0."""
+        f, _, xx, _ = self._numbers(x)
+        return f + lam * xx
+
+    def gradient(self, x, lam=0.0):
+        """grad g_lambda(x) as a Direction: one product here, one at the first look along it."""
+        if not x.is_at(self.last):
+            self._evaluate(x)
+        xp, first = namespace(self.delta), self.net.first
+        vector = xp.empty(self.net.n_parameters, self.delta.dtype)  # (P,)
+        gW, gb = shaped(vector[:first], self.net.sizes[:2])[0]
+        xp.matmul(self.layer.images.T, self.delta, out=gW)  # (p, q)
+        self.delta.sum(axis=0, out=gb)  # (q,)
+        vector[first:] = self.later
+        if lam:
+            vector += (2 * lam) * x.x
+        return Direction(vector, x)
+
+    def observe(self, x, d, d_previous, lam=0.0):
+        """Return g_lambda(x), the slope d . grad g_lambda(x) (D9) and the alignment of Eq. 6."""
+        f, slope, xx, vx = self._numbers(x, d.vector, d_previous.vector)
+        if x.vector is d.vector:  # the usual case, a candidate on the line of d
+            slope = d.scale * (slope + 2 * lam * vx)
+        else:
+            gradient = self.gradient(x, lam).vector if x is not d.origin else d.vector
+            slope = d.scale * float(namespace(gradient).vdot(d.vector, gradient))
+        return f + lam * xx, slope, float(np.sign(d.scale * d_previous.scale)) * self.agreement
+
+    def _numbers(self, x, *pair):
+        """f, slope along x.vector, x^T x and vector^T x as floats: one transfer from the device."""
+        if self not in x.value and x.is_at(self.last):
+            x.value[self] = self.last.value.get(self)
+        stale = bool(pair) and not (self.pair and all(map(same, pair, self.pair)))
+        if x.value.get(self) is None or stale:
+            self._fetch(x, pair if stale else None)
+        return x.value[self]
+
+    def _fetch(self, x, pair):
+        xp = namespace(self.delta)
+        parts = [self._evaluate(x)] if x.value.get(self) is None else []
+        if pair:
+            u, v = (xp.sign(w) for w in pair)
+            parts.append(xp.vdot(u, v)[None] / len(u))  # Eq. 6
+        numbers = to_host(xp.concatenate(parts)).tolist()
+        if pair:
+            self.pair, self.agreement = pair, numbers.pop()
+        if numbers:
+            f, slope, bb, bv, vv = numbers
+            s = x.scale  # x = base + s vector, so both squares are polynomials in s
+            x.value[self] = (f, slope, bb + 2 * s * bv + s * s * vv, bv + s * vv)
+
+    def _evaluate(self, x):
+        """Return device numbers (5,): f, slope, and the squares of x's line.
+
+        Leaves d f / d Z_1 in `delta` and the later layers' gradient in `later`.
+        """
+        xp, net, n = namespace(self.delta), self.net, len(self.targets)
+        scale = self.layer.follow(x)
+        layers = shaped(x.tail(net.first), net.sizes[1:])
+        part = xp.empty_like(self.later)
+        slots = shaped(part, net.sizes[1:])
+        self.later[:] = 0
+        f = slope = xp.zeros((), np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is a result (D23)
+            for rows in blocks(self.delta):
+                activations = net.forward_from(self.layer.Z(scale, rows), layers)
+                loss, delta = self.loss(activations[-1], self.targets[rows])  # (), (m, k)
+                delta *= 1 / n
+                delta = net.backward_to(layers, slots, activations, delta)  # (m, q)
+                self.delta[rows] = delta
+                self.later += part
+                f = f + loss
+                if x.base is not None:
+                    slope = slope + xp.vdot(delta, self.layer.DZ[rows])
+            if x.base is not None:
+                slope = slope + xp.vdot(self.later, x.vector[net.first :])
+            self._square(x)
+        self.last = x
+        return xp.concatenate([xp.stack([f / n, slope]), self.squares])
+
+    def _square(self, x):
+        """base^T base, base^T vector, vector^T vector of x's line, computed once a line."""
+        base, vdot = x.base or x, namespace(self.delta).vdot
+        if self.line is None or base is not self.line[0] or x.vector is not self.line[1]:
+            b, v = base.x, x.vector if x.base else 0 * base.x
+            self.squares = namespace(b).stack([vdot(b, b), vdot(b, v), vdot(v, v)])
+            self.squares = self.squares.astype(np.float64)
+            self.line = (base, x.vector)
+
+
+class ErrorRate:
+    """h(x), the share of wrong predictions on a set of images (Eq. 9, D13).
+
+    Followed along the same lines. lambda does not enter; it is taken so that h can stand for g.
+    """
+
+    def __init__(self, net, images, labels):
+        self.net, self.labels, self.layer = net, labels, FirstLayer(net, images)
+        self.last = None
+
+    def __call__(self, x, lam=0.0):
+        if self not in x.value:
+            at_last = self.last is not None and x.is_at(self.last)
+            x.value[self] = self.last.value[self] if at_last else self._evaluate(x)
+            self.last = x
+        return x.value[self]
+
+    def _evaluate(self, x):
+        scale, wrong = self.layer.follow(x), 0
+        layers = shaped(x.tail(self.net.first), self.net.sizes[1:])
+        with np.errstate(over="ignore", invalid="ignore"):
+            for rows in blocks(self.layer.Zbar):
+                Z = self.net.forward_from(self.layer.Z(scale, rows), layers)[-1]  # (m, k)
+                wrong = wrong + (Z.argmax(axis=1) != self.labels[rows]).sum()
+        return float(wrong) / len(self.labels)
+
+
+class PlainObjective:
+    """A user's own f(x) and gradient(x) on NumPy vectors, for the same algorithms; a plain line."""
+
+    def __init__(self, f, gradient):
+        self.f, self.grad = f, gradient
+
+    def point(self, x):
+        """Make an iterate of a vector."""
+        return np.array(x, np.float64)
+
+    def __call__(self, x, lam=0.0):
+        return float(self.f(x) + lam * x @ x)
+
+    def gradient(self, x, lam=0.0):
+        """grad g_lambda(x), a vector."""
+        return np.asarray(self.grad(x) + 2 * lam * x)
+
+    def observe(self, x, d, d_previous, lam=0.0):
+        """As Objective.observe."""
+        alignment = np.mean(np.sign(d) * np.sign(d_previous))
+        return self(x, lam), float(d @ self.gradient(x, lam)), float(alignment)
+
+
+def same(a, b):
+    """True if both are one and the same array."""
+    return a is b
+
+
+# -- losses: Z (m, k) and one-hot targets (m, k) -> the sum of the losses and its d / d Z (m, k) --
+
+
+def softmax_cross_entropy(Z, targets):
+    """The paper's 4.2: softmax output, cross entropy -ln a_y (D2)."""
+    xp = namespace(Z)
+    Z -= Z.max(axis=1, keepdims=True)
+    loss = -xp.vdot(Z, targets)
+    A = xp.exp(Z, out=Z)
+    total = A.sum(axis=1, keepdims=True)
+    loss = loss + xp.log(total).sum()
+    A /= total
+    A -= targets
+    return loss, A
+
+
+def equation_2(Z, targets):
+    """Eq. 2 as printed, y ln a + (1 - y) ln(1 - a) summed over the softmax outputs a (D2)."""
+    xp = namespace(Z)
+    Z -= Z.max(axis=1, keepdims=True)
+    A = xp.exp(Z)
+    total = A.sum(axis=1, keepdims=True)
+    others = A @ (1 - xp.eye(Z.shape[1], dtype=Z.dtype))  # total - A without the cancellation
+    others = xp.maximum(others, xp.finfo(Z.dtype).tiny)
+    loss = -xp.vdot(Z, targets) + xp.log(total).sum()
+    loss = loss - xp.vdot(xp.log(others / total), 1 - targets)
+    A /= total
+    slope = A * (1 - targets) * (total / others) - targets  # a d loss / d a
+    return loss, slope - A * slope.sum(axis=1, keepdims=True)
+
+
+LOSSES = {"softmax": softmax_cross_entropy, "eq2": equation_2}

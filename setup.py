@@ -1,0 +1,22 @@
+"""pip install -e . brings what the main job needs; the extras are for the tests and for a GPU."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+version = re.search(r'__version__ = "(.+)"', Path("qgd_np/__init__.py").read_text()).group(1)
+
+setup(
+    name="qgd-np",
+    version=version,
+    description="Hyper-parameters of a neural network under the control of a DQN",
+    packages=["qgd_np"],
+    python_requires=">=3.10",
+    install_requires=["numpy>=1.24", "scipy>=1.10", "h5py>=3.8", "matplotlib>=3.7", "tqdm>=4.60"],
+    extras_require={
+        "test": ["pytest>=7.4", "hypothesis>=6.80"],
+        "cuda12": ["cupy-cuda12x>=13.0"],
+        "cuda13": ["cupy-cuda13x>=13.6"],
+    },
+)
