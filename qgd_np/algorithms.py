@@ -10,7 +10,7 @@ over the history of each episode as it ends, so that the caller can show and sav
 
 import math
 
-from .environment import ACCEPT, HALF, RAISE, epsilon_schedule, state
+from .environment import ACCEPT, HALF, RAISE, schedule, state
 
 
 def q_gradient_descent_alpha(f, x_1, Q, p, history):
@@ -33,6 +33,8 @@ def q_gradient_descent_alpha(f, x_1, Q, p, history):
         seen = f.observe(x, d, d_before)                                                # D9
         s = state(alpha, p.alpha_c, p.alpha_c, seen, F, p)                              # A1:3
         a = Q.greedy(s)                                                                 # A1:4
+        if t < p.M:                                                                     # D22
+            a = ACCEPT                                                                  # D22
         F, d_before = F + [f(x)], d                                                     # D6
         if a == HALF:                                                                   # A1:5
             alpha = alpha / 2                                                           # A1:6
@@ -67,6 +69,8 @@ def q_gradient_descent_lambda(g, x_1, Q, p, history):
         seen = g.observe(x, d, d_before, lam)                                           # D9
         s = state(lam, p.lambda_c, p.alpha, seen, G, p)                                 # A2:3
         a = Q.greedy(s)                                                                 # A2:4
+        if t < p.M:                                                                     # D22
+            a = ACCEPT                                                                  # D22
         G, d_before = G + [g(x, lam)], d                                                # D6
         if a == HALF:                                                                   # A2:5
             lam = lam / 2                                                               # A2:6
@@ -109,7 +113,9 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, draws, histories, first=1):
     Q.theta = theta_0                                                                   # A3:1
     for e in range(first, p.episodes + 1):                                              # A3:2
         x, F, history = x_1(e), [], histories(e)                                        # D21
-        epsilon = epsilon_schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)# D19
+        epsilon = schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)      # D19
+        Q.beta = schedule(e, p.beta, p.beta_last, p.beta_episodes)                      # D24
+        Q.draw_exploration(draws.exploration)                                           # D26
         for t in range(1, p.M):                                                         # A3:3
             F = F + [f(x)]                                                              # D6
             x = x - p.alpha_c * f.gradient(x)                                           # A3:4
@@ -129,13 +135,14 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, draws, histories, first=1):
             seen = f.observe(x, d, d_before)                                            # D9
             s_next = state(alpha, p.alpha_c, p.alpha_c, seen, F, p)                     # A3:14
             end = not math.isfinite(f(x))                                               # D23
+            over = end or (t == p.steps and p.horizon == "episode")                     # D27
             if end:                                                                     # D23
                 r = 0.0                                                                 # D23
             elif a != ACCEPT:                                                           # A3:15
                 r = p.c1 / max(f(x) - p.f_lb, p.gap)                                    # A3:16
             elif a == ACCEPT:                                                           # A3:17
                 r = p.c2 / max(f(xbar) - p.f_lb, p.gap)                                 # A3:18
-            memory.add(s, a, r, s_next, Q.label_now(r, s_next, end), end)               # A3:19
+            memory.add(s, a, r, s_next, Q.label_now(r, s_next, over), over)             # A3:19
             loss = Q.update(memory, memory.sample(p.batch, draws.replay))               # A3:20
             history.add(t, f(x), alpha, a, r, loss, x=x, s=s)                           # log
             if end:                                                                     # D23
@@ -178,7 +185,9 @@ def q_learning_lambda(g, h, x_1, Q, theta_0, memory, p, draws, histories, first=
     m = h if p.reward == "error" else g                                                 # D14
     for e in range(first, p.episodes + 1):                                              # A4:2
         x, G, history = x_1(e), [], histories(e)                                        # D21
-        epsilon = epsilon_schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)# D19
+        epsilon = schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)      # D19
+        Q.beta = schedule(e, p.beta, p.beta_last, p.beta_episodes)                      # D24
+        Q.draw_exploration(draws.exploration)                                           # D26
         for t in range(1, p.M):                                                         # A4:3
             G = G + [g(x, p.lambda_c)]                                                  # D6
             x = x - p.alpha * g.gradient(x, p.lambda_c)                                 # A4:4
@@ -200,13 +209,14 @@ def q_learning_lambda(g, h, x_1, Q, theta_0, memory, p, draws, histories, first=
             seen = g.observe(x, d, d_before, lam)                                       # D9
             s_next = state(lam, p.lambda_c, p.alpha, seen, G, p)                        # A4:16
             end = not math.isfinite(g(x, lam))                                          # D23
+            over = end or (t == p.steps and p.horizon == "episode")                     # D27
             if end:                                                                     # D23
                 r = 0.0                                                                 # D23
             elif a != ACCEPT:                                                           # A4:17
                 r = p.c1 / max(m(x, lam_t) - p.f_lb, p.gap)                             # A4:18
             elif a == ACCEPT:                                                           # A4:19
                 r = p.c2 / max(m(xbar, lam_t) - p.f_lb, p.gap)                          # A4:20
-            memory.add(s, a, r, s_next, Q.label_now(r, s_next, end), end)               # A4:21
+            memory.add(s, a, r, s_next, Q.label_now(r, s_next, over), over)             # A4:21
             loss = Q.update(memory, memory.sample(p.batch, draws.replay))               # A4:22
             history.add(t, g(x), lam, a, r, loss, x=x, s=s)                             # log
             if end:                                                                     # D23

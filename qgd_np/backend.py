@@ -52,6 +52,12 @@ def choose(device, tf32=False):
     return chosen
 
 
+def synchronize(device):
+    """Wait until the device has done what it was told; for timings only."""
+    if device == "gpu":
+        cupy.cuda.get_current_stream().synchronize()
+
+
 def describe(device):
     """Return the device in words, for the run file and the banner."""
     if device == "cpu":

@@ -100,7 +100,7 @@ def adam(f, x_1, p, rate, history):
 
 def lbfgs(f, x_1, p, history):
     """SciPy's L-BFGS-B with at most T evaluations of f and its gradient; logs the best so far."""
-    start = f.point(x_1)
+    start = x_1
     device = "cpu" if namespace(start.x) is np else "gpu"
     best = [math.inf, start]
 

@@ -13,6 +13,7 @@ from . import __version__, backend, config, runfile
 from .data import DataError, load
 from .environment import ACTIONS, FEATURES
 from .experiment import Problem, Training, controller_tree, evaluate, load_controller
+from .seeds import run_seeds
 
 USER_ERRORS = (config.ConfigError, DataError, runfile.RunFileError, backend.DeviceError)
 
@@ -45,8 +46,6 @@ def run(task, argv):
         list_presets(task)
         return 0
     if arguments.seeds:
-        from .seeds import run_seeds
-
         return run_seeds(task, arguments, argv)
     runs = config.preset(arguments.preset, task.name)
     given = config.chosen(arguments)

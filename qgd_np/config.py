@@ -7,7 +7,7 @@ value; "measured" to an experiment whose command stands in README.md.
 import argparse
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 class ConfigError(Exception):
@@ -20,6 +20,7 @@ def option(default, text, choices=None):
 
 
 REWARDS, STARTS, LABELS = ("error", "g"), ("fixed", "fresh"), ("fresh", "stored")
+DRAWS, HORIZONS = ("uniform", "episode"), ("endless", "episode")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Config:
     """The parameters of a run, under the paper's names where it has one."""
 
     # the objective net and its data
-    train_size: int = option(5000, "first N training images; 50000 is all of CIFAR-10")
+    train_size: int = option(2000, "first N training images; 50000 is all of CIFAR-10")
     validation_size: int = option(0, "validation images, those after the training images (D14)")
     hidden: tuple = option((100,), "hidden layers of the objective net (D1)")
     loss: str = option("softmax", "loss of the objective net (D2)", ("softmax", "eq2"))
@@ -37,12 +38,11 @@ class Config:
 
     # the environment
     steps: int = option(100, "candidates in an episode, T (paper 4.2)")
-    M: int = option(5, "values in F_M of Eq. 4; M - 1 plain steps open an episode (D6, D18)")
-    window: int = option(80, "'the past M steps' of feature three; 0: M, as printed (D22)")
-    f_lb: float = option(1.25, "lower bound in the reward, f_lb, g_lb or h_lb (D12, D25)")
+    M: int = option(0, "M; 0: four fifths of the steps, which converges best (D18, D22)")
+    f_lb: float = option(0.8, "lower bound in the reward, f_lb, g_lb or h_lb (D12, D25)")
     gap: float = option(0.03, "least value of f - f_lb in the reward (D25)")
-    c1: float = option(0.01, "reward of a step that is no accept (D12)")
-    c2: float = option(0.01, "reward of an accept (D12)")
+    c1: float = option(0.02, "reward of a step that is no accept (D12)")
+    c2: float = option(0.02, "reward of an accept (D12)")
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g as printed (D14)", REWARDS)
     x1: str = option("fresh", "initial iterate: one for all episodes, or new (D21)", STARTS)
 
@@ -50,19 +50,22 @@ class Config:
     episodes: int = option(200, "training episodes, E (paper 4.2)")
     dqn_hidden: tuple = option((32, 16), "hidden layers of the DQN (D1)")
     beta: float = option(0.001, "learning rate of the DQN, alpha_2 in paper 4.2")
-    gamma: float = option(0.99, "discount (D18)")
+    beta_last: float = option(1e-5, "learning rate of the DQN from episode beta_episodes on (D24)")
+    beta_episodes: int = option(150, "episodes over which beta falls, linearly (D24)")
+    gamma: float = option(0.95, "discount (D18)")
+    horizon: str = option("episode", "whether a state follows the last step, T (D27)", HORIZONS)
     batch: int = option(64, "experiences in a minibatch, |S| (paper 4.2)")
     A: int = option(20, "most recent episodes in the memory (D17)")
-    B: int = option(10, "best episodes in the memory (D17)")
-    epsilon_first: float = option(0.8, "epsilon in the first episode (D19)")
+    B: int = option(20, "best episodes in the memory (D17)")
+    epsilon_first: float = option(1.0, "epsilon in the first episode (D19)")
     epsilon_last: float = option(0.02, "epsilon from episode epsilon_episodes on (D19)")
-    epsilon_episodes: int = option(60, "episodes over which epsilon falls (D19)")
-    explore_accept: float = option(0.7, "share of accepts in exploration; 0: uniform (D26)")
+    epsilon_episodes: int = option(50, "episodes over which epsilon falls (D19)")
+    explore: str = option("episode", "share of accepts: drawn per episode, or uniform (D26)", DRAWS)
     label: str = option("fresh", "TD target: made when sampled, or when stored (D16)", LABELS)
     optimizer: str = option("adam", "how theta follows Eq. 10 (D24)", ("gd", "adam"))
     target_every: int = option(200, "updates between copies to the target network, 0: none (D24)")
     double: bool = option(True, "double-Q target (D24)")
-    n_steps: int = option(30, "rewards in a TD target; 1: as printed (D24)")
+    n_steps: int = option(5, "rewards in a TD target; 1: as printed (D24)")
     clip: float = option(0.0, "largest norm of the gradient of Eq. 10, 0: none (D24)")
 
     # the run
@@ -71,13 +74,14 @@ class Config:
 
 
 # what differs for the regularization coefficient
-REG = dict(train_size=1000, validation_size=5000, f_lb=0.0, window=0, c1=0.1, c2=0.1)  # paper 4.5
+REG = dict(train_size=1000, validation_size=5000, f_lb=0.0, M=5, c1=0.1, c2=0.1)  # paper 4.5
 
 # what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
 PAPER = dict(
-    beta=0.05, optimizer="gd", target_every=0, double=False, n_steps=1, clip=0.0, label="fresh",
-    A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50, explore_accept=0.0,
-    x1="fixed", window=0, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
+    beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1, clip=0.0,
+    label="fresh", A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50,
+    explore="uniform", horizon="endless",
+    x1="fixed", M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
 )  # fmt: skip
 
 
@@ -96,7 +100,10 @@ PRESETS = {
     "fig1": (("lr",), {"": PAPER}),
     "adam": (
         ("lr",),
-        {f"beta-{b}": PAPER | dict(optimizer="adam", beta=b) for b in (0.025, 0.01, 0.005)},
+        {
+            f"beta-{b}": PAPER | dict(optimizer="adam", beta=b, beta_last=b)
+            for b in (0.025, 0.01, 0.005)
+        },
     ),
     "fig2": (("lr",), {"": PAPER | FIXED}),
     "fig3": (("lr",), {"": PAPER | FIXED | dict(episodes=20)}),
@@ -133,19 +140,20 @@ def make(task, *changes):
         values |= change
     config = Config(**values)
     check(config)
-    return config
+    return config if config.M else replace(config, M=max(1, 4 * config.steps // 5))
 
 
 def check(config):
     """Raise ConfigError for the first value that is out of its range."""
     c = config
-    positive = ("train_size", "steps", "M", "episodes", "batch", "A", "n_steps", "epsilon_episodes")
+    positive = ("train_size", "steps", "episodes", "batch", "A", "n_steps")
+    positive += ("epsilon_episodes", "beta_episodes")
     rules = [(getattr(c, k) >= 1, k, "at least 1") for k in positive]
     rules += [(getattr(c, k) > 0, k, "above 0") for k in ("alpha_c", "alpha", "gap", "beta")]
-    at_least_0 = ("lambda_c", "validation_size", "window", "B", "target_every", "clip", "seed")
+    at_least_0 = ("lambda_c", "validation_size", "M", "B", "target_every", "clip", "seed")
     at_least_0 += ("c1", "c2")
     rules += [(getattr(c, k) >= 0, k, "at least 0") for k in at_least_0]
-    shares = ("gamma", "epsilon_first", "epsilon_last", "explore_accept")
+    shares = ("gamma", "epsilon_first", "epsilon_last")
     rules += [(0 <= getattr(c, k) <= 1, k, "from 0 to 1") for k in shares]
     rules += [
         (len(getattr(c, k)) >= 1 and min(getattr(c, k)) >= 1, k, "one or more sizes of at least 1")

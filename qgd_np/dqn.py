@@ -9,7 +9,10 @@ Shapes: S states in a minibatch, k actions, P parameters.
 
 import numpy as np
 
+from .environment import ACCEPT
 from .mlp import MLP
+
+SHARE_OF_ACCEPTS = (0.4, 1.0)  # range of its uniform draw (D26)
 
 
 class DQN:
@@ -19,15 +22,15 @@ class DQN:
     """
 
     def __init__(self, sizes, rng, beta, gamma, optimizer="gd", target_every=0, double=False,
-                 clip=0.0, n_steps=1, label="fresh", explore=None):  # fmt: skip
+                 clip=0.0, n_steps=1, label="fresh", explore="uniform"):  # fmt: skip
         self.net = MLP(sizes)
         self.theta = self.net.initialise(rng, np.float64)  # (P,)
         self.frozen = self.theta.copy()  # the target network's parameters
         self.beta, self.gamma, self.n_steps = beta, gamma, n_steps
         self.optimizer, self.target_every, self.double = optimizer, target_every, double
         self.clip, self.label = clip, label
-        k = self.net.sizes[-1]
-        self.explore = np.full(k, 1 / k) if explore is None else explore  # (k,) (D26)
+        self.explore = explore
+        self.weights = np.full(sizes[-1], 1 / sizes[-1])  # (k,): of the exploring actions
         self.m, self.v = np.zeros_like(self.theta), np.zeros_like(self.theta)  # Adam's moments
         self.updates = self.rejected = 0
 
@@ -40,10 +43,21 @@ class DQN:
         return int(np.argmax(self.q(s[None])))
 
     def act(self, s, epsilon, rng):
-        """The epsilon-greedy action; an exploring one is drawn with the probabilities `explore`."""
+        """The epsilon-greedy action; an exploring one is drawn with probabilities `weights`."""
         if rng.random() < epsilon:
-            return int(rng.choice(len(self.explore), p=self.explore))
+            return int(rng.choice(len(self.weights), p=self.weights))
         return self.greedy(s)
+
+    def draw_exploration(self, rng):
+        """Before an episode: with explore = "episode" its share of accepts is drawn anew (D26).
+
+        Returns then differ from episode to episode by what was done throughout, which single
+        exploring actions cannot show.
+        """
+        if self.explore == "episode":
+            share = rng.uniform(*SHARE_OF_ACCEPTS)
+            self.weights[:] = (1 - share) / (len(self.weights) - 1)
+            self.weights[ACCEPT] = share
 
     def value_of(self, s):
         """The value (S,) of the states that a target ends in: max_a Q, by the target network."""
@@ -83,13 +97,14 @@ class DQN:
             delta = np.zeros_like(activations[-1])  # (S, k)
             delta[each, a] = error / len(rows)
             gradient = self.net.backward(self.theta, s, activations, delta)  # (P,)
+            moments = self.m, self.v
             theta = self.theta - self.beta * self._preconditioned(gradient)  # Eq. 10
             loss = 0.5 * float(error @ error) / len(rows)
             self.updates += 1
             if np.isfinite(theta @ theta):
                 self.theta = theta
             else:
-                self.rejected += 1
+                (self.m, self.v), self.rejected = moments, self.rejected + 1
         if self.target_every and self.updates % self.target_every == 0:
             self.frozen = self.theta
         return loss

@@ -1,4 +1,4 @@
-"""The environment of sections 3.1 to 3.4: actions, the six state features, the epsilon schedule.
+"""The environment of sections 3.1 to 3.4: actions, the six features, the schedules.
 
 Pure functions of numbers. The rewards of Eq. 7 and 8 are printed lines of Algorithms 3 and 4 and
 stand there.
@@ -12,7 +12,7 @@ HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
 ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}
 FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
 TINY = 1e-12
-FEATURE_MAP = "log2(v/v_c)/4, tanh(2 ln(f/f_1)), tanh(8 ln(F/f_1)), tanh(v s/f), Eq. 4, Eq. 6"
+FEATURE_MAP = "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(v s/f), Eq. 4, Eq. 6"
 
 
 def state(value, value_c, rate, seen, F, p):
@@ -22,19 +22,19 @@ def state(value, value_c, rate, seen, F, p):
     rate            the learning rate at a reset; frees the slope of the scale of f
     seen            f(x_t), the slope d . grad f(x_t) (D9) and the alignment of Eq. 6
     F               objective values f(x_1), ..., f(x_{t-1}); with none yet, [f(x_1)] (D11)
-    p.M, p.window   lengths of the list of Eq. 4 and of feature three's "past M steps" (D6, D22)
+    p.M             length of the list of Eq. 4 and of feature three's "past M steps" (D6)
 
-    Objective values enter relative to f(x_1), so neither the number of images nor that of the
-    parameters shows. Numbers that are not finite take the upper end (D23).
+    f(x_t) enters relative to the lowest value so far, the maximum relative to f(x_1): so neither
+    the number of images nor that of the parameters shows, nor how low f can get. Numbers that are
+    not finite take the upper end (D23).
     """
     f_x, slope, alignment = seen
     F = F or [f_x]
-    start = max(F[0], TINY)
     features = (
         math.log2(max(value, TINY) / max(value_c, TINY)) / 4,
-        math.tanh(2 * _log_ratio(f_x, start)),
-        math.tanh(8 * _log_ratio(max(F[-(p.window or p.M) :]), start)),
-        math.tanh(rate * slope / max(f_x, TINY)) if math.isfinite(slope) else 1.0,
+        math.tanh(4 * _log_ratio(f_x, min(F))),
+        math.tanh(16 * _log_ratio(max(F[-p.M :]), F[0])),
+        math.tanh(rate * slope / max(f_x, TINY)) if math.isfinite(slope + f_x) else 1.0,
         encoding(f_x, F, p.M),
         alignment if math.isfinite(alignment) else 1.0,
     )
@@ -49,10 +49,12 @@ def encoding(f_x, F, M):
     return 0.0 if f_x <= lowest[-1] else -1.0
 
 
-def epsilon_schedule(e, first, last, episodes):
-    """epsilon of episode e = 1, 2, ...: linear from `first` to `last` over `episodes` (D19)."""
+def schedule(e, first, last, episodes):
+    """The value in episode e = 1, 2, ...: linear from `first` to `last` over `episodes` (D19)."""
     return last + (first - last) * max(0.0, 1 - (e - 1) / max(episodes, 1))
 
 
-def _log_ratio(value, start):
-    return math.log(max(value, TINY) / start) if math.isfinite(value) else math.inf
+def _log_ratio(value, reference):
+    if not (math.isfinite(value) and math.isfinite(reference)):
+        return math.inf
+    return math.log(max(value, TINY) / max(reference, TINY))

@@ -78,7 +78,7 @@ class Training:
         k = len(ACTIONS[task.name])
         self.Q = DQN(
             (len(FEATURES), *p.dqn_hidden, k), self._rng(THETA), p.beta, p.gamma,
-            p.optimizer, p.target_every, p.double, p.clip, p.n_steps, p.label, exploring(p, k),
+            p.optimizer, p.target_every, p.double, p.clip, p.n_steps, p.label, p.explore,
         )  # fmt: skip
         self.memory = Memory(p.A, p.B, p.steps, len(FEATURES))
         self.draws = SimpleNamespace(exploration=self._rng(EXPLORATION), replay=self._rng(REPLAY))
@@ -147,15 +147,6 @@ class Training:
             self.log[name][: self.done] = values[: self.done]
 
 
-def exploring(p, k):
-    """The probabilities (k,) of an exploring action: half, accept, raise (D26)."""
-    if not p.explore_accept:
-        return np.full(k, 1 / k)
-    weights = np.full(k, (1 - p.explore_accept) / (k - 1))
-    weights[1] = p.explore_accept
-    return weights
-
-
 def empty_log(episodes, steps, value):
     """The arrays of /train in the run file, NaN where nothing happened yet."""
     per_episode = ("td_loss", "return", "epsilon", "seconds", "q_mean", "test_accuracy")
@@ -180,11 +171,11 @@ def controller_tree(task, Q, p):
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
     about = dict(features=list(FEATURES), feature_map=FEATURE_MAP, actions=list(ACTIONS[task.name]))
-    return tree | about | {"sizes": np.array(Q.net.sizes), "M": p.M, "window": p.window}
+    return tree | about | {"sizes": np.array(Q.net.sizes), "M": p.M}
 
 
 def load_controller(task, path):
-    """Return the DQN of a run file or a shipped controller, and its M and window.
+    """Return the DQN of a run file or a shipped controller, and its M.
 
     Raises RunFileError for a file that holds none, or one for another task or feature map.
     """
@@ -198,7 +189,7 @@ def load_controller(task, path):
             W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
         if Q.net.sizes[0] != len(FEATURES) or Q.net.sizes[-1] != len(ACTIONS[task.name]):
             raise ValueError("sizes")
-        return Q, {"M": int(tree["M"]), "window": int(tree["window"])}
+        return Q, {"M": int(tree["M"])}
     except (KeyError, ValueError, TypeError) as error:
         raise runfile.RunFileError(f"{path}: the controller in it is not complete") from error
 

@@ -18,6 +18,7 @@ from .mlp import shaped
 
 BLOCK = 1024  # rows at a time on a CPU, so that what lies between the layers stays in cache
 REFRESH = 32  # accepts after which Zbar is computed from x again, so that rounding cannot add up
+quiet = np.errstate(over="ignore", invalid="ignore")  # divergence is a result (D23)
 
 
 class Direction:
@@ -51,15 +52,17 @@ class Point:
         self.value = {}  # what an objective has found here: {objective: (f, slope along vector)}
         if base is not None and base.base is not None:
             _ = base.x
-            base.base.base = None  # only the last line is ever followed; older vectors can go
+            base.base.base = base.base.vector = None  # only the last line is ever followed
 
     @property
+    @quiet
     def x(self):
         """The vector (P,) of this iterate."""
         if self._x is None:
             self._x = self.base.x + self.scale * self.vector
         return self._x
 
+    @quiet
     def tail(self, first):
         """x[first:], the parameters after the first layer, without adding up the first layer."""
         if self._x is not None:
@@ -94,6 +97,7 @@ class FirstLayer:
         self.anchor = self.vector = None
         self.moves = 0
 
+    @quiet
     def follow(self, point):
         """Set Zbar and DZ so that Z_1(point) = Zbar + alpha DZ, and return that alpha."""
         base = point if point.base is None else point.base

@@ -11,7 +11,7 @@ P parameters of the net.
 import numpy as np
 
 from .backend import namespace, to_host
-from .line import Direction, FirstLayer, Point, blocks
+from .line import Direction, FirstLayer, Point, blocks, quiet
 from .mlp import shaped
 
 
@@ -40,6 +40,7 @@ class Objective:
         f, _, xx, _ = self._numbers(x)
         return f + lam * xx
 
+    @quiet
     def gradient(self, x, lam=0.0):
         """grad g_lambda(x) as a Direction: one product here, one at the first look along it."""
         if not x.is_at(self.last):
@@ -68,6 +69,8 @@ class Objective:
         """f, slope along x.vector, x^T x and vector^T x as floats: one transfer from the device."""
         if self not in x.value and x.is_at(self.last):
             x.value[self] = self.last.value.get(self)
+        if not pair and self.pair and x.base is not None and x.value.get(self) is None:
+            pair = (x.vector, self.pair[0])  # what the next `observe` will ask for, in one transfer
         stale = bool(pair) and not (self.pair and all(map(same, pair, self.pair)))
         if x.value.get(self) is None or stale:
             self._fetch(x, pair if stale else None)

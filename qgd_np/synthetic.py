@@ -1,11 +1,12 @@
 """Synthetic images that stand in for CIFAR-10 where it cannot be had: same shapes, same story.
 
-Each image is a sum of cosines (a 2-D DCT) whose amplitudes fall as 1 / frequency, as those of
-natural images do, in three colour axes as strong as CIFAR-10's. Each of the ten classes has a few
-prototypes, patterns of low frequencies; an image is one of its class's prototypes, mirrored half
-of the time and at a contrast of its own, under 1 / f noise. The noise is as strong as it takes for
-gradient descent at alpha = 1, Armijo backtracking and Figure 9's pattern to end in the order and
-about where they end on CIFAR-10.
+Each image is a sum of cosines (a 2-D DCT) whose amplitudes fall about as 1 / frequency, as do
+those of natural images, in three colour axes about as strong as CIFAR-10's. Each of the ten
+classes has a few prototypes, patterns that fade towards high frequencies; an image is one of its
+class's, mirrored half of the time, under noise, at a contrast of its own. STRENGTH and FADE are
+set so that gradient descent at alpha = 1, Armijo backtracking and Figure 9's pattern end in the
+order of CIFAR-10's first 5,000 images, at test accuracies of 0.34, 0.38 and 0.42 (mean of six
+iterates; CIFAR-10: 0.32, 0.38, 0.40). The baseline's objective is lower: 1.55, not 1.77.
 
 Amplitudes, cosines and draws are rounded to integers small enough for exact float64 sums, so the
 images do not depend on the BLAS, its threads or the processor.
@@ -17,12 +18,13 @@ CLASSES = 10
 SIDE = 32
 BLOCK = 500  # images made at a time, each block from its own stream: a prefix never changes
 PROTOTYPES = 3  # per class
-STRENGTH = 0.55  # standard deviation of a prototype's amplitude at frequency 0, as a share of all
-FADE = 0.6  # how fast that share falls with the frequency
+STRENGTH = 0.6  # standard deviation of a prototype's amplitude at frequency 0, as a share of all
+FADE = 0.65  # how fast that share falls with the frequency
 # R, G, B of the colour axes: brightness, blue against yellow, green against purple
 AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]], np.float64)  # (3 axes, 3 channels)
 # Standard deviations of CIFAR-10's amplitudes, per axis: LEVEL / (1 + f / 1.5)^POWER
-LEVEL = (1040, 490, 130)
+# The first is raised from 1040, so that gradient descent at alpha = 1 oscillates as on CIFAR-10.
+LEVEL = (1200, 490, 130)
 POWER = (1.3, 1.6, 1.6)
 MEAN = (126, 123, 114)  # of R, G, B
 COSINE_BITS, AMPLITUDE_BITS = 8, 2  # binary digits behind the point
@@ -39,7 +41,7 @@ def make(train=10000, test=2000, seed=0):
 
 
 def _spectrum():
-    """Standard deviations (3, 32, 32) of amplitudes by axis, row and column: prototypes', noise's."""
+    """Return the amplitudes' standard deviations (3 axes, 32, 32), in prototypes and in noise."""
     u, v = np.mgrid[:SIDE, :SIDE]
     f = 1 + (u + v) / 1.5
     total = np.array([level / f**power for level, power in zip(LEVEL, POWER, strict=True)])

@@ -1,0 +1,66 @@
+"""Several training seeds at once: one process each, through the command line of a run file."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from . import runfile
+from .config import ConfigError
+
+
+def run_seeds(task, arguments, argv):
+    """Train the seeds A to B-1 of --seeds A:B that are not finished yet; returns the exit status.
+
+    A failed seed is reported by its number and the others go on. Threads only wait here: each seed
+    is a process of its own with its share of the cores for its matrix products.
+    """
+    try:
+        first, last = (int(part) for part in arguments.seeds.split(":"))
+    except ValueError as error:
+        raise ConfigError(f"--seeds {arguments.seeds}: must be A:B, as in 0:10") from error
+    if not 0 <= first < last:
+        raise ConfigError(f"--seeds {arguments.seeds}: must be A:B with 0 <= A < B")
+    top = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-seeds")
+    outs = {seed: top / f"seed-{seed}" for seed in range(first, last)}
+    missing = [seed for seed, out in outs.items() if not (out / "run.h5").exists()]
+    workers = min(arguments.workers or len(os.sched_getaffinity(0)), max(len(missing), 1))
+    print(f"{len(outs) - len(missing)} of {len(outs)} seeds are done; {workers} at a time")
+    with ThreadPoolExecutor(workers) as pool:
+        codes = pool.map(lambda seed: one_seed(seed, outs[seed], argv, workers), missing)
+        failed = [seed for seed, code in zip(missing, codes, strict=True) if code]
+    print(summary([out for seed, out in outs.items() if seed not in failed]))
+    if failed:
+        print(f"error: seeds {failed} failed; their messages stand above", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def one_seed(seed, out, argv, workers):
+    """Run one seed in a process of its own, resuming what it may have begun; its exit status."""
+    words, dropped = [], {"--seeds", "--out", "--workers", "--seed"}
+    for before, word in zip(["", *argv], argv, strict=False):
+        if word not in dropped and before not in dropped and word.split("=")[0] not in dropped:
+            words.append(word)
+    own = ["--seed", str(seed), "--out", str(out), "--resume", "--quiet"]
+    threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+    done = subprocess.run(
+        [sys.executable, sys.argv[0], *words, *own], env=environment, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    print(f"seed {seed}: " + (f"failed, {last}" if done.returncode else f"done, {out}"), flush=True)
+    return done.returncode
+
+
+def summary(outs):
+    """One row per seed: final f and test accuracy of its controller, mean over the iterates."""
+    rows = ["seed: Q-gradient descent's f and test accuracy at the end, mean over the iterates"]
+    for out in outs:
+        run = runfile.read(out / "run.h5")["evaluation"]["qgd"]
+        means = [np.nanmean(run[name][:, -1]) for name in ("objective", "test_accuracy")]
+        rows.append(f"{out.name}: {means[0]:.4f} {means[1]:.4f}")
+    return "\n".join(rows)
