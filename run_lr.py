@@ -7,7 +7,7 @@ import sys
 from functools import partial
 
 from qgd_np.algorithms import q_gradient_descent_alpha, q_learning_alpha
-from qgd_np.baselines import RULES, follow
+from qgd_np.baselines import OTHERS, RULES, follow
 from qgd_np.command import main
 from qgd_np.experiment import Task
 
@@ -27,6 +27,11 @@ def baseline(name, problem, *rest):
     return follow(name, problem.f, *rest)
 
 
+def other(name, problem, *rest):
+    """What a user would pick instead, at the same number of gradients."""
+    return OTHERS[name](problem.f, *rest)
+
+
 TASK = Task(
     name="lr",
     value="alpha",
@@ -34,6 +39,7 @@ TASK = Task(
     learn=learn,
     apply=apply,
     baselines={name: partial(baseline, name) for name in RULES},
+    more={name: partial(other, name) for name in OTHERS},
     lines=("A1:6, A3:10", "A1:8, A3:12"),
 )
 

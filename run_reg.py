@@ -4,9 +4,10 @@
 """
 
 import sys
+from functools import partial
 
 from qgd_np.algorithms import q_gradient_descent_lambda, q_learning_lambda
-from qgd_np.baselines import fixed_lambda
+from qgd_np.baselines import RHYTHMS, fixed_lambda, periodic_lambda
 from qgd_np.command import main
 from qgd_np.experiment import Task
 
@@ -31,6 +32,11 @@ def at_zero(problem, x_1, p, history):
     return fixed_lambda(problem.f, x_1, p, 0.0, history)
 
 
+def rhythm(name, problem, x_1, p, history):
+    """The same actions over and over: what any policy can be measured against."""
+    return periodic_lambda(problem.f, x_1, p, RHYTHMS[name], history)
+
+
 TASK = Task(
     name="reg",
     value="lambda",
@@ -38,6 +44,7 @@ TASK = Task(
     learn=learn,
     apply=apply,
     baselines={"gd": at_lambda_c, "gd lambda 0": at_zero},
+    more={name: partial(rhythm, name) for name in RHYTHMS},
     lines=("A2:6, A4:10", "A2:10, A4:14", "A2:8, A4:12"),
 )
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .backend import namespace, to_device, to_host
-from .environment import ACCEPT, HALF
+from .environment import ACCEPT, HALF, RAISE
 
 ARMIJO = 1e-4  # share of the predicted decrease that counts as sufficient
 EARLY, LATE = 10, 15  # candidates at either end of Figure 9 in which the rate is halved first
@@ -76,6 +76,22 @@ def fixed_lambda(g, x_1, p, lam, history):
     return x
 
 
+def periodic_lambda(g, x_1, p, waits, history):
+    """Algorithm 2 with a fixed rhythm in place of the DQN: the actions `waits`, then an accept."""
+    x = xbar = x_1
+    lam, d = p.lambda_c, -g.gradient(x_1, p.lambda_c)
+    rhythm = [*waits, ACCEPT]
+    for t in range(1, p.steps + 1):
+        a = rhythm[(t - 1) % len(rhythm)]
+        if a == ACCEPT:
+            xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c
+        else:
+            lam = lam / 2 if a == HALF else 1.25 * lam
+        x = xbar + p.alpha * d
+        history.add(t, g(x), lam, a, x=x)
+    return x
+
+
 def scheduled(f, x_1, p, rate, history):
     """Gradient descent at the learning rate rate(t, T), t = 1, ..., T."""
     x = x_1
@@ -132,6 +148,14 @@ def step_schedule(t, T):
     """alpha 1, then 0.5 from T/2 on and 0.25 from 3T/4 on."""
     return 1.0 if t <= T // 2 else 0.5 if t <= 3 * T // 4 else 0.25
 
+
+RHYTHMS = {
+    "accept": (),
+    "1 half": (HALF,),
+    "2 halves": (HALF, HALF),
+    "3 halves": (HALF, HALF, HALF),
+    "1 raise": (RAISE,),
+}
 
 OTHERS = {
     "adam 1e-3": lambda f, x_1, p, h: adam(f, x_1, p, 1e-3, h),

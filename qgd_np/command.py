@@ -243,8 +243,8 @@ def compare(task, problem, Q, p, seeds, arguments):
 def table(task, tree):
     """One row per policy: final f and test accuracy, mean and spread over the iterates, seconds."""
     K = len(tree["iterate_seeds"])
-    synthetic = " on SYNTHETIC images" if tree["data"] == "synthetic" else f" on {tree['data']}"
-    rows = [f"\n{K} initial iterates never trained on{synthetic}; mean +- standard deviation",
+    images = "SYNTHETIC images" if tree["data"] == "synthetic" else tree["data"]
+    rows = [f"\n{images}, {K} initial iterates never trained on; mean +- standard deviation",
             f"{'policy':12} {'f at the end':>18} {'test accuracy':>20} {'seconds':>8}"]  # fmt: skip
     for name, run in tree["evaluation"].items():
         f, accuracy = run["objective"][:, -1], run["test_accuracy"][:, -1]

@@ -34,7 +34,7 @@ class Config:
     loss: str = option("softmax", "loss of the objective net (D2)", ("softmax", "eq2"))
     alpha_c: float = option(1.0, "learning rate after an accept (paper 4.2)")
     alpha: float = option(1.0, "fixed learning rate of Algorithms 2 and 4 (paper 4.2)")
-    lambda_c: float = option(0.01, "regularization coefficient after an accept (measured)")
+    lambda_c: float = option(0.03, "regularization coefficient after an accept (measured)")
 
     # the environment
     steps: int = option(100, "candidates in an episode, T (paper 4.2)")
@@ -74,7 +74,7 @@ class Config:
 
 
 # what differs for the regularization coefficient
-REG = dict(train_size=1000, validation_size=5000, f_lb=0.0, M=5, c1=0.1, c2=0.1)  # paper 4.5
+REG = dict(train_size=1000, validation_size=5000, f_lb=0.6, M=5)  # paper 4.5
 
 # what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
 PAPER = dict(
@@ -149,7 +149,7 @@ def check(config):
     positive = ("train_size", "steps", "episodes", "batch", "A", "n_steps")
     positive += ("epsilon_episodes", "beta_episodes")
     rules = [(getattr(c, k) >= 1, k, "at least 1") for k in positive]
-    rules += [(getattr(c, k) > 0, k, "above 0") for k in ("alpha_c", "alpha", "gap", "beta")]
+    rules += [(getattr(c, k) > 0, k, "above 0") for k in ("alpha_c", "alpha", "gap", "beta", "beta_last")]
     at_least_0 = ("lambda_c", "validation_size", "M", "B", "target_every", "clip", "seed")
     at_least_0 += ("c1", "c2")
     rules += [(getattr(c, k) >= 0, k, "at least 0") for k in at_least_0]

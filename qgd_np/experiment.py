@@ -12,7 +12,6 @@ import numpy as np
 
 from . import runfile
 from .backend import to_device
-from .baselines import OTHERS
 from .dqn import DQN
 from .environment import ACTIONS, FEATURE_MAP, FEATURES
 from .history import History
@@ -30,7 +29,7 @@ class Task:
     name: "lr" or "reg"; value: what is adjusted, "alpha" or "lambda";
     learn(problem, x_1, Q, theta_0, memory, p, draws, histories, first): Algorithm 3 or 4;
     apply(problem, x_1, Q, p, history): Algorithm 1 or 2;
-    baselines: {policy: function(problem, x_1, p, history)};
+    baselines: {policy: function(problem, x_1, p, history)}; more: the same for --compare-more;
     about: the text of --help; lines: the printed line of each action, for --trace.
     """
 
@@ -39,6 +38,7 @@ class Task:
     learn: Callable
     apply: Callable
     baselines: dict
+    more: dict
     about: str
     lines: tuple
 
@@ -201,10 +201,7 @@ def policies(task, Q, p, more=False):
     """{name: function(problem, x_1, p, history)}: the baselines, Q-gradient descent, and more."""
     chosen = dict(task.baselines)
     chosen["qgd"] = lambda problem, x_1, p, history: task.apply(problem, x_1, Q, p, history)
-    if more:
-        others = {n: lambda problem, *rest, o=o: o(problem.f, *rest) for n, o in OTHERS.items()}
-        chosen |= others
-    return chosen
+    return chosen | (task.more if more else {})
 
 
 def evaluate(task, problem, Q, p, seeds, more=False, progress=lambda name, k: None):
