@@ -4,8 +4,8 @@ Every statement ends in a tag: `A3:12` is line 12 of the list in the docstring o
 `D7` a decision of ours (the table in README.md), `log` keeps a number and changes nothing.
 
 f is an objective (objective.py): f(x), f.gradient(x), f.observe(x, d, d_before). p holds the
-parameters, with the names of config.py. Q is the DQN. Algorithms 3 and 4 are generators: they hand
-over the history of each episode as it ends, so that the caller can show and save it.
+parameters, with the names of config.py. Q is the DQN, starts where the episodes begin. Algorithms 3
+and 4 are generators: they hand over each episode's history as it ends, to be shown and saved.
 """
 
 import math
@@ -85,7 +85,7 @@ def q_gradient_descent_lambda(g, x_1, Q, p, history):
     return x                                                                            # A2:12
 
 
-def q_learning_alpha(f, x_1, Q, theta_0, memory, p, draws, histories, first=1):
+def q_learning_alpha(f, starts, Q, theta_0, memory, p, draws, histories, first=1):
     """Algorithm 3, Q-learning with experience replay for alpha; yields a history per episode.
 
     1   theta = theta_0
@@ -112,14 +112,16 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, draws, histories, first=1):
     """
     Q.theta = theta_0                                                                   # A3:1
     for e in range(first, p.episodes + 1):                                              # A3:2
-        x, F, history = x_1(e), [], histories(e)                                        # D21
+        history = histories(e)                                                          # log
+        x, F, first_t = starts.begin(e)                                                 # D21
         epsilon = schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)      # D19
         Q.beta = schedule(e, p.beta, p.beta_last, p.beta_episodes)                      # D24
         Q.draw_exploration(draws.exploration)                                           # D26
-        for t in range(1, p.M):                                                         # A3:3
+        for _ in range(first_t, p.M):                                                   # A3:3
             F = F + [f(x)]                                                              # D6
             x = x - p.alpha_c * f.gradient(x)                                           # A3:4
-            history.add(t, f(x), p.alpha_c, ACCEPT)                                     # log
+        x = starts.keep(e, x, F)                                                        # D21
+        history.add_plain([*F[1:], f(x)], p.alpha_c)                                    # log
         xbar, d, alpha = x, -f.gradient(x), p.alpha_c                                   # A3:5
         seen = f.observe(x, d, d)                                                       # D11
         s_next = state(alpha, p.alpha_c, p.alpha_c, seen, F, p)                         # D11
@@ -152,7 +154,7 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, draws, histories, first=1):
     return Q.theta                                                                      # A3:21
 
 
-def q_learning_lambda(g, h, x_1, Q, theta_0, memory, p, draws, histories, first=1):
+def q_learning_lambda(g, h, starts, Q, theta_0, memory, p, draws, histories, first=1):
     """Algorithm 4, Q-learning with experience replay for lambda; yields a history per episode.
 
     m is the measure in the reward: h as in Eq. 8 or, as printed below, g (D14).
@@ -184,14 +186,16 @@ def q_learning_lambda(g, h, x_1, Q, theta_0, memory, p, draws, histories, first=
     Q.theta = theta_0                                                                   # A4:1
     m = h if p.reward == "error" else g                                                 # D14
     for e in range(first, p.episodes + 1):                                              # A4:2
-        x, G, history = x_1(e), [], histories(e)                                        # D21
+        history = histories(e)                                                          # log
+        x, G, first_t = starts.begin(e)                                                 # D21
         epsilon = schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)      # D19
         Q.beta = schedule(e, p.beta, p.beta_last, p.beta_episodes)                      # D24
         Q.draw_exploration(draws.exploration)                                           # D26
-        for t in range(1, p.M):                                                         # A4:3
+        for _ in range(first_t, p.M):                                                   # A4:3
             G = G + [g(x, p.lambda_c)]                                                  # D6
             x = x - p.alpha * g.gradient(x, p.lambda_c)                                 # A4:4
-            history.add(t, g(x), p.lambda_c, ACCEPT)                                    # log
+        x = starts.keep(e, x, G)                                                        # D21
+        history.add_plain([*G[1:], g(x, p.lambda_c)], p.lambda_c)                       # log
         xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c                        # A4:5
         seen = g.observe(x, d, d, lam)                                                  # D11
         s_next = state(lam, p.lambda_c, p.alpha, seen, G, p)                            # D11
@@ -218,7 +222,7 @@ def q_learning_lambda(g, h, x_1, Q, theta_0, memory, p, draws, histories, first=
                 r = p.c2 / max(m(xbar, lam_t) - p.f_lb, p.gap)                          # A4:20
             memory.add(s, a, r, s_next, Q.label_now(r, s_next, over), over)             # A4:21
             loss = Q.update(memory, memory.sample(p.batch, draws.replay))               # A4:22
-            history.add(t, g(x), lam, a, r, loss, x=x, s=s)                             # log
+            history.add(t, g(x, lam), lam, a, r, loss, x=x, s=s)                        # log
             if end:                                                                     # D23
                 break                                                                   # D23
         history.close(x, memory.end_episode(), epsilon)                                 # log

@@ -19,7 +19,7 @@ def option(default, text, choices=None):
     return field(default=default, metadata={"text": text, "choices": choices})
 
 
-REWARDS, STARTS, LABELS = ("error", "g"), ("fixed", "fresh"), ("fresh", "stored")
+REWARDS, LABELS = ("error", "g"), ("fresh", "stored")
 DRAWS, HORIZONS = ("uniform", "episode"), ("endless", "episode")
 
 
@@ -44,7 +44,7 @@ class Config:
     c1: float = option(0.02, "reward of a step that is no accept (D12)")
     c2: float = option(0.02, "reward of an accept (D12)")
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g as printed (D14)", REWARDS)
-    x1: str = option("fresh", "initial iterate: one for all episodes, or new (D21)", STARTS)
+    starts: int = option(20, "x_1 used in turn; 1: as printed, 0: a new one each episode (D21)")
 
     # Q-learning
     episodes: int = option(200, "training episodes, E (paper 4.2)")
@@ -81,7 +81,7 @@ PAPER = dict(
     beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1, clip=0.0,
     label="fresh", A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50,
     explore="uniform", horizon="endless",
-    x1="fixed", M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
+    starts=1, M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
 )  # fmt: skip
 
 
@@ -149,8 +149,9 @@ def check(config):
     positive = ("train_size", "steps", "episodes", "batch", "A", "n_steps")
     positive += ("epsilon_episodes", "beta_episodes")
     rules = [(getattr(c, k) >= 1, k, "at least 1") for k in positive]
-    rules += [(getattr(c, k) > 0, k, "above 0") for k in ("alpha_c", "alpha", "gap", "beta", "beta_last")]
-    at_least_0 = ("lambda_c", "validation_size", "M", "B", "target_every", "clip", "seed")
+    above_0 = ("alpha_c", "alpha", "gap", "beta", "beta_last")
+    rules += [(getattr(c, k) > 0, k, "above 0") for k in above_0]
+    at_least_0 = ("lambda_c", "validation_size", "M", "starts", "B", "target_every", "clip", "seed")
     at_least_0 += ("c1", "c2")
     rules += [(getattr(c, k) >= 0, k, "at least 0") for k in at_least_0]
     shares = ("gamma", "epsilon_first", "epsilon_last")

@@ -27,7 +27,7 @@ class Task:
     """What run_lr.py and run_reg.py differ in.
 
     name: "lr" or "reg"; value: what is adjusted, "alpha" or "lambda";
-    learn(problem, x_1, Q, theta_0, memory, p, draws, histories, first): Algorithm 3 or 4;
+    learn(problem, starts, Q, theta_0, memory, p, draws, histories, first): Algorithm 3 or 4;
     apply(problem, x_1, Q, p, history): Algorithm 1 or 2;
     baselines: {policy: function(problem, x_1, p, history)}; more: the same for --compare-more;
     about: the text of --help; lines: the printed line of each action, for --trace.
@@ -82,6 +82,7 @@ class Training:
         )  # fmt: skip
         self.memory = Memory(p.A, p.B, p.steps, len(FEATURES))
         self.draws = SimpleNamespace(exploration=self._rng(EXPLORATION), replay=self._rng(REPLAY))
+        self.starts = Starts(problem.f, lambda k: problem.iterate(p.seed, START, k), p.starts, p.M)
         self.done = 0
         self.held = self._held_out_states()
         self.log = empty_log(p.episodes, p.steps, task.value)
@@ -89,15 +90,11 @@ class Training:
     def _rng(self, stream):
         return np.random.default_rng([self.p.seed, stream])
 
-    def start(self, e):
-        """The x_1 of training episode e (D21)."""
-        return self.problem.iterate(self.p.seed, START, e if self.p.x1 == "fresh" else 0)
-
     def episodes(self, trace=None):
         """Play the episodes that are left; yields each one's history after it is logged."""
         histories = lambda e: History(self.p.steps, trace=trace)  # noqa: E731
         algorithm = self.task.learn(
-            self.problem, self.start, self.Q, self.Q.theta, self.memory, self.p, self.draws,
+            self.problem, self.starts, self.Q, self.Q.theta, self.memory, self.p, self.draws,
             histories, self.done + 1,
         )  # fmt: skip
         for history in algorithm:
@@ -145,6 +142,33 @@ class Training:
             setattr(self.draws, name, runfile.generator_from(state))
         for name, values in tree["train"].items():
             self.log[name][: self.done] = values[: self.done]
+
+
+class Starts:
+    """The x_1 of the training episodes, and what the plain steps from each end in (D21).
+
+    The M - 1 plain steps from one x_1 are the same in every episode, so they are taken once and
+    x_M and F are kept. x_1(k) makes an iterate; `count` of them are used in turn, 0: never twice.
+    """
+
+    def __init__(self, f, x_1, count, M):
+        self.f, self.x_1, self.count, self.M = f, x_1, count, M
+        self.kept = {}  # {k: (x_M as a vector (P,), F)}
+
+    def begin(self, e):
+        """Where episode e begins: x_t, F up to t - 1, and t, which is 1 or M."""
+        k = e % self.count if self.count else e
+        if k not in self.kept:
+            return self.x_1(k), [], 1
+        vector, F = self.kept[k]
+        return self.f.point(vector), F, self.M
+
+    def keep(self, e, x, F):
+        """Keep x_M; return it as a point of no line, as it will be when it is used again."""
+        vector = getattr(x, "x", x)
+        if self.count:
+            self.kept[e % self.count] = vector, F
+        return self.f.point(vector)
 
 
 def empty_log(episodes, steps, value):

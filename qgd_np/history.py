@@ -5,6 +5,8 @@ import time
 
 import numpy as np
 
+from .environment import ACCEPT
+
 
 class History:
     """The log of one episode of T candidates; steps that were not reached stay NaN, action -1.
@@ -33,6 +35,11 @@ class History:
             self.diverged_at = t
         if self.trace and s is not None:
             self.trace(t, s, a, value, f_x)
+
+    def add_plain(self, objective, value):
+        """Log the plain steps t = 1, ..., M - 1 that open an episode: their f or g, all accepts."""
+        k = len(objective)
+        self.objective[:k], self.value[:k], self.action[:k] = objective, value, ACCEPT
 
     def close(self, x, episode_return, epsilon):
         """Log what is known at the end: the last iterate and the return."""

@@ -118,6 +118,7 @@ class FirstLayer:
                 self.Zbar[rows] += base.scale * self.DZ[rows]
         else:
             self._product(base.x, self.Zbar)
+            self.moves = 0
         self.anchor, self.vector = base, None
 
     def _product(self, theta, out):

@@ -19,6 +19,7 @@ from qgd_np import algorithms, backend, baselines
 from qgd_np.backend import DeviceError, namespace, to_device, to_host
 from qgd_np.dqn import DQN
 from qgd_np.environment import ACCEPT, FEATURES, HALF, RAISE
+from qgd_np.experiment import Starts
 from qgd_np.history import History
 from qgd_np.mlp import MLP
 from qgd_np.objective import LOSSES, ErrorRate, Objective
@@ -288,7 +289,8 @@ def run_learn(case, p, task):
     else:
         Q, first, algorithm = controller(3), (case.f, case.h), algorithms.q_learning_lambda
     start = lambda e: case.f.point(to_host(case.x_1.x) + 0.0)  # noqa: E731
-    return list(algorithm(*first, start, Q, Q.theta, memory, p, draws(), histories))
+    starts = Starts(case.f, start, 0, p.M)
+    return list(algorithm(*first, starts, Q, Q.theta, memory, p, draws(), histories))
 
 
 def assert_alike(there, here, rtol):
@@ -338,8 +340,9 @@ def test_a_training_step_moves_one_small_array_to_the_host(device, parameters):
     p = parameters(steps=30, M=4, episodes=3, batch=8, A=2, B=1, alpha_c=0.3)
     case, Q = instance("gpu"), controller()
     x = [case.f.point(case.net.initialise(np.random.default_rng(k), np.float64)) for k in range(4)]
+    starts = Starts(case.f, lambda e: x[e], 0, p.M)
     run = algorithms.q_learning_alpha(
-        case.f, lambda e: x[e], Q, Q.theta, Memory(2, 1, 30), p, draws(), lambda e: History(30)
+        case.f, starts, Q, Q.theta, Memory(2, 1, 30), p, draws(), lambda e: History(30)
     )
     for _ in run:
         assert len(device.transfers) + StrictArray.floats <= 30 + 3
