@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 import time
@@ -15,21 +16,32 @@ from .environment import ACTIONS, FEATURES
 from .experiment import Problem, Training, controller_tree, evaluate, load_controller
 from .seeds import run_seeds
 
-USER_ERRORS = (config.ConfigError, DataError, runfile.RunFileError, backend.DeviceError)
+USER_ERRORS = (
+    config.ConfigError, DataError, runfile.RunFileError, backend.DeviceError, OSError, MemoryError,
+)  # fmt: skip
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(Exception):
-    """Ctrl-C or SIGTERM; args[0] is the signal's number."""
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM; args[0] is the signal's number. No Exception, so nothing swallows it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, without the usage of all flags."""
+
+    def error(self, message):
+        raise config.ConfigError(f"{message}; --help lists all flags")
 
 
 def main(task, argv=None):
     """Run the command line of a task; returns the exit status (0, 2, 130 or 143)."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         signal.signal(number, _stop)
     try:
         return run(task, sys.argv[1:] if argv is None else argv)
     except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"error: {text}", file=sys.stderr)
         return 2
     except Stopped as stop:
         return 128 + stop.args[0]
@@ -39,24 +51,65 @@ def _stop(number, frame):
     raise Stopped(number)
 
 
+def _hold_signals():
+    """From here on neither Ctrl-C nor SIGTERM stops anything: the process is about to end."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def run(task, argv):
-    """Parse, then make each run of the preset; one run for most presets."""
+    """Parse and check everything, then make the runs that are asked for."""
     arguments = parser(task).parse_args(argv)
     if arguments.list_presets:
         list_presets(task)
         return 0
-    if arguments.seeds:
-        return run_seeds(task, arguments, argv)
     runs = config.preset(arguments.preset, task.name)
     given = config.chosen(arguments)
+    if arguments.controller:
+        given["M"] = 0  # a controller brings its own
+    settings = {name: config.make(task.name, changes, given) for name, changes in runs.items()}
+    for p in settings.values():
+        check_flags(task, p, arguments)
+    if arguments.seeds is not None:
+        return run_seeds(task, arguments, argv)
     seed = config.make(task.name, *runs.values(), given).seed
-    out = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-{given.get('seed', seed)}")
+    out = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-{seed}")
+    try:
+        return make_runs(task, settings, out, arguments)
+    except Stopped:
+        _hold_signals()
+        print(f"\nstopped; go on with\n  {resume_line(task, argv, out)}", file=sys.stderr)
+        raise
+
+
+def check_flags(task, p, arguments):
+    """Raise ConfigError for flags beside the config that are out of range or do not fit."""
+    a = arguments
+    trains_on_h = task.name == "reg" and p.reward == "error" and not a.controller
+    rules = (
+        (1 <= a.iterates <= config.LARGEST, f"--iterates must be from 1 to {config.LARGEST}"),
+        (0 <= a.iterate_seed < 2**62, "--iterate-seed must be from 0 to 2^62"),
+        (a.workers >= 0, "--workers must be at least 0"),
+        (a.checkpoint_episodes >= 1, "--checkpoint-episodes must be at least 1"),
+        (p.validation_size or not trains_on_h,
+         "--validation-size 0: the reward needs validation images, or give --reward g"),
+        (a.seeds is None or "" in config.preset(a.preset, task.name),
+         f"--seeds: preset {a.preset} makes several runs of its own; choose one or the other"),
+    )  # fmt: skip
+    for holds, message in rules:
+        if not holds:
+            raise config.ConfigError(message)
+
+
+def make_runs(task, settings, out, arguments):
+    """Make each run {name: config} of the preset, one for most presets, and the pictures."""
+    for name in settings:
+        refuse_held(out / name, arguments)
     files = []
-    for name, changes in runs.items():
-        settings = config.make(task.name, changes, given)
+    for name, p in settings.items():
         if name:
             print(f"-- {name}")
-        files.append(one_run(task, settings, out / name, arguments, argv))
+        files.append(one_run(task, p, out / name, arguments))
     if not arguments.no_figures:
         from . import figures
 
@@ -67,7 +120,7 @@ def run(task, argv):
 
 def parser(task):
     """The argument parser of a task; every field of the config is a flag."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog=f"run_{task.name}.py", formatter_class=argparse.RawDescriptionHelpFormatter,
         description=task.about, allow_abbrev=False,
     )  # fmt: skip
@@ -86,7 +139,7 @@ def parser(task):
     add("--seeds", metavar="A:B", help="train seeds A to B-1, several at a time")
     add("--workers", type=int, default=0, metavar="N", help="processes for --seeds [cores]")
     add("--checkpoint-episodes", type=int, default=10, metavar="N", help="[10]")
-    add("--checkpoint-seconds", type=float, default=60, metavar="S", help="[60]")
+    add("--checkpoint-seconds", type=config.number, default=60, metavar="S", help="[60]")
     add("--no-figures", action="store_true", help="no pictures")
     add("--quiet", action="store_true", help="no progress bar")
     add("--trace", action="store_true", help="print every step, for a reader")
@@ -94,12 +147,13 @@ def parser(task):
     return top
 
 
-def one_run(task, p, out, arguments, argv):
+def one_run(task, p, out, arguments):
     """Train (or load) one DQN, compare it, write OUT/run.h5; returns that path."""
-    if arguments.iterates < 1 or arguments.iterate_seed < 0:
-        raise config.ConfigError("--iterates must be at least 1, --iterate-seed at least 0")
     checkpoint, path = out / "checkpoint.h5", out / "run.h5"
-    snapshot = prepare(out, checkpoint, path, arguments)
+    if arguments.controller:
+        Q, own = load_controller(task, arguments.controller)
+        p = config.make(task.name, vars(p), {"M": min(own["M"], p.steps)})
+    snapshot = prepare(out, checkpoint, arguments)
     device = backend.choose(arguments.device, p.tf32)
     data = load(arguments.data, p.train_size, p.validation_size)
     about = description(task, p, data, device)
@@ -108,31 +162,35 @@ def one_run(task, p, out, arguments, argv):
         check_same(snapshot, about, arguments)
     problem = Problem(data, p, device)
     tree = dict(about)
-    trace = tracer(task) if arguments.trace else None
-    if arguments.controller:
-        Q, own = load_controller(task, arguments.controller)
-        p = config.make(task.name, vars(p), own)
-    else:
+    if not arguments.controller:
         training = Training(task, problem, p)
         if snapshot:
-            training.restore(snapshot["training"])
-        train(training, about, checkpoint, arguments, resume_line(task, argv, out), trace)
+            training.restore(snapshot.get("training"))
+        train(training, about, checkpoint, arguments, tracer(task) if arguments.trace else None)
         Q, tree["train"] = training.Q, training.log
     tree["dqn"] = controller_tree(task, Q, p)
     seeds = range(arguments.iterate_seed, arguments.iterate_seed + arguments.iterates)
     tree["iterate_seeds"] = np.array(seeds)
     tree["evaluation"] = compare(task, problem, Q, p, seeds, arguments)
+    runfile.write(out / "controller.h5", about | {"dqn": tree["dqn"]})
     runfile.write(path, tree)
     print(table(task, tree))
     print(f"results  {path}")
     return path
 
 
-def prepare(out, checkpoint, path, arguments):
-    """Make the folder; return the checkpoint tree to resume from, or None."""
-    held = [f for f in (path, checkpoint) if f.exists()]
+def refuse_held(out, arguments):
+    """Raise ConfigError for a folder that holds a run, unless that one is to be resumed."""
+    try:
+        held = out.is_dir() and [*out.glob("run.h5"), *out.glob("checkpoint*.h5")]
+    except OSError as error:
+        raise config.ConfigError(f"--out {out}: cannot be read ({error.strerror})") from error
     if held and not arguments.resume:
         raise config.ConfigError(f"--out {out} holds a run: add --resume, or choose another folder")
+
+
+def prepare(out, checkpoint, arguments):
+    """Make the folder; return the checkpoint tree to resume from, or None."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / ".writable").touch()
@@ -142,9 +200,13 @@ def prepare(out, checkpoint, path, arguments):
     if not arguments.resume or arguments.controller:
         return None
     found = runfile.read_latest(checkpoint)
-    if found[0] is None:
+    if found is None:
         print(f"no checkpoint in {out}: starting from the beginning")
-    return found[0]
+        return None
+    snapshot, used = found
+    if used != checkpoint:
+        print(f"{checkpoint} is damaged or gone: going on from {used}")
+    return snapshot
 
 
 def description(task, p, data, device):
@@ -166,9 +228,9 @@ def banner(about, data):
 
 def check_same(snapshot, about, arguments):
     """Refuse to go on from a checkpoint of other settings; say what differs."""
-    old, new = json.loads(snapshot["config"]), json.loads(about["config"])
-    old.pop("episodes"), new.pop("episodes")  # may be raised
-    before = old | {k: snapshot[k] for k in about if k != "config"}
+    old, new = json.loads(snapshot.get("config", "{}")), json.loads(about["config"])
+    old.pop("episodes", None), new.pop("episodes")  # may be raised
+    before = old | {k: snapshot.get(k) for k in about if k != "config"}
     after = new | {k: about[k] for k in about if k != "config"}
     different = [f"{k}: {before.get(k)} -> {after[k]}" for k in after if before.get(k) != after[k]]
     if different and not arguments.force:
@@ -180,7 +242,7 @@ def check_same(snapshot, about, arguments):
         print(f"resuming although the settings differ: {'; '.join(different)}")
 
 
-def train(training, about, checkpoint, arguments, how_to_resume, trace):
+def train(training, about, checkpoint, arguments, trace):
     """Play the episodes with a progress bar; save now and then, and when a signal stops it."""
     from tqdm import tqdm
 
@@ -201,9 +263,9 @@ def train(training, about, checkpoint, arguments, how_to_resume, trace):
                     saved_at, saved_episode = time.monotonic(), training.done
         save(checkpoint, about, snapshot)
     except Stopped:
+        _hold_signals()
         save(checkpoint, about, snapshot)
-        print(f"\nstopped after {snapshot['done']} episodes; go on with\n  {how_to_resume}",
-              file=sys.stderr)  # fmt: skip
+        print(f"\n{snapshot['done']} of {p.episodes} episodes are saved", file=sys.stderr)
         raise
     report_divergence(training)
 
@@ -223,8 +285,12 @@ def report_divergence(training):
 
 def resume_line(task, argv, out):
     """The command that goes on after an interrupt."""
-    words = [w for w in argv if w != "--resume"] + ([] if "--out" in argv else ["--out", str(out)])
-    return " ".join(["python", f"run_{task.name}.py", *words, "--resume"])
+    script, words = f"run_{task.name}.py", [w for w in argv if w != "--resume"]
+    if Path(sys.argv[0]).name == script:
+        script = sys.argv[0]
+    if not any(w.split("=")[0] == "--out" for w in words):
+        words += ["--out", str(out)]
+    return shlex.join(["python", script, *words, "--resume"])
 
 
 def compare(task, problem, Q, p, seeds, arguments):
@@ -269,5 +335,13 @@ def list_presets(task):
     """Print every preset of the task with the values it sets."""
     for name, (tasks, runs) in config.PRESETS.items():
         for run_name, changes in runs.items() if task.name in tasks else ():
-            values = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in changes.items())
+            values = " ".join(as_flag(k, v) for k, v in changes.items())
             print(f"{name} {run_name}".strip() + f": {values or 'the defaults'}")
+
+
+def as_flag(name, value):
+    """A field of the config as it is written on the command line."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag} {value}"

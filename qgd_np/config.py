@@ -9,6 +9,8 @@ import dataclasses
 import json
 from dataclasses import dataclass, field, replace
 
+LARGEST = 10**6  # of any length; longer ones are slips of the keyboard, and NumPy stumbles
+
 
 class ConfigError(Exception):
     """A value that cannot be used; the message says which and what would be."""
@@ -148,7 +150,7 @@ def check(config):
     c = config
     positive = ("train_size", "steps", "episodes", "batch", "A", "n_steps")
     positive += ("epsilon_episodes", "beta_episodes")
-    rules = [(getattr(c, k) >= 1, k, "at least 1") for k in positive]
+    rules = [(1 <= getattr(c, k) <= LARGEST, k, f"from 1 to {LARGEST}") for k in positive]
     above_0 = ("alpha_c", "alpha", "gap", "beta", "beta_last")
     rules += [(getattr(c, k) > 0, k, "above 0") for k in above_0]
     at_least_0 = ("lambda_c", "validation_size", "M", "starts", "B", "target_every", "clip", "seed")
@@ -157,7 +159,7 @@ def check(config):
     shares = ("gamma", "epsilon_first", "epsilon_last")
     rules += [(0 <= getattr(c, k) <= 1, k, "from 0 to 1") for k in shares]
     rules += [
-        (len(getattr(c, k)) >= 1 and min(getattr(c, k)) >= 1, k, "one or more sizes of at least 1")
+        (all(1 <= size <= LARGEST for size in getattr(c, k) or [0]), k, "one or more sizes above 0")
         for k in ("hidden", "dqn_hidden")
     ]
     rules += [(c.M <= c.steps, "M", f"at most the number of steps, {c.steps}")]

@@ -114,13 +114,13 @@ class Training:
         self.done += 1
 
     def _held_out_states(self):
-        """States (T, 6) of one episode of random actions from an x_1 that is never trained on."""
+        """States s_M, ..., s_T of an episode of random actions from an x_1 never trained on."""
         rng, states = self._rng(HELD_OUT), []
         Q = SimpleNamespace(greedy=lambda s: int(rng.integers(len(ACTIONS[self.task.name]))))
         history = History(self.p.steps, trace=lambda t, s, *rest: states.append(s))
         x_1 = self.problem.iterate(self.p.seed, HELD_OUT)
         self.task.apply(self.problem, x_1, Q, self.p, history)
-        return np.array(states)
+        return np.array(states[self.p.M - 1 :] or states)  # Q is trained from t = M on
 
     def tree(self):
         """A snapshot of the training after an episode, for a checkpoint."""
@@ -134,14 +134,23 @@ class Training:
         }
 
     def restore(self, tree):
-        """The inverse of `tree`; the config may ask for more episodes than the snapshot's."""
-        self.done = min(tree["done"], self.p.episodes)
+        """The inverse of `tree`; the config may ask for more episodes than the snapshot's.
+
+        Raises RunFileError for what does not fit: fewer episodes, other sizes, another tree.
+        """
+        if shapes(self.tree()) != shapes(tree):
+            raise runfile.RunFileError("the checkpoint does not fit these settings; start anew")
+        if tree["done"] > self.p.episodes:
+            raise runfile.RunFileError(
+                f"the checkpoint has {tree['done']} episodes already; --episodes can only be raised"
+            )
+        self.done = tree["done"]
         self.Q.restore(tree["Q"])
         self.memory.restore(tree["memory"])
         for name, state in tree["draws"].items():
             setattr(self.draws, name, runfile.generator_from(state))
         for name, values in tree["train"].items():
-            self.log[name][: self.done] = values[: self.done]
+            self.log[name][: self.done] = values
 
 
 class Starts:
@@ -169,6 +178,13 @@ class Starts:
         if self.count:
             self.kept[e % self.count] = vector, F
         return self.f.point(vector)
+
+
+def shapes(tree, grows=False):
+    """The shapes in a snapshot of a training, without the lengths that grow with the episodes."""
+    if not isinstance(tree, dict):
+        return np.shape(tree)[grows:]
+    return {k: shapes(v, grows or k in ("train", "recent", "best")) for k, v in tree.items()}
 
 
 def empty_log(episodes, steps, value):
@@ -213,6 +229,8 @@ def load_controller(task, path):
             W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
         if Q.net.sizes[0] != len(FEATURES) or Q.net.sizes[-1] != len(ACTIONS[task.name]):
             raise ValueError("sizes")
+        if tree["M"] < 1:
+            raise ValueError("M")
         return Q, {"M": int(tree["M"])}
     except (KeyError, ValueError, TypeError) as error:
         raise runfile.RunFileError(f"{path}: the controller in it is not complete") from error

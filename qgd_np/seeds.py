@@ -27,33 +27,50 @@ def run_seeds(task, arguments, argv):
     top = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-seeds")
     outs = {seed: top / f"seed-{seed}" for seed in range(first, last)}
     missing = [seed for seed, out in outs.items() if not (out / "run.h5").exists()]
-    workers = min(arguments.workers or len(os.sched_getaffinity(0)), max(len(missing), 1))
+    workers = min(arguments.workers or cores(), max(len(missing), 1))
     print(f"{len(outs) - len(missing)} of {len(outs)} seeds are done; {workers} at a time")
+    running = set()
     with ThreadPoolExecutor(workers) as pool:
-        codes = pool.map(lambda seed: one_seed(seed, outs[seed], argv, workers), missing)
-        failed = [seed for seed, code in zip(missing, codes, strict=True) if code]
+        codes = pool.map(lambda seed: one_seed(seed, outs[seed], argv, workers, running), missing)
+        try:
+            failed = [seed for seed, code in zip(missing, codes, strict=True) if code]
+        except BaseException:  # Ctrl-C or SIGTERM: no new seeds, and the running ones save
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in list(running):
+                child.terminate()
+            print("stopped; the same command goes on", file=sys.stderr)
+            raise
     print(summary([out for seed, out in outs.items() if seed not in failed]))
     if failed:
         print(f"error: seeds {failed} failed; their messages stand above", file=sys.stderr)
     return 2 if failed else 0
 
 
-def one_seed(seed, out, argv, workers):
+def cores():
+    """The number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def one_seed(seed, out, argv, workers, running):
     """Run one seed in a process of its own, resuming what it may have begun; its exit status."""
     words, dropped = [], {"--seeds", "--out", "--workers", "--seed"}
     for before, word in zip(["", *argv], argv, strict=False):
         if word not in dropped and before not in dropped and word.split("=")[0] not in dropped:
             words.append(word)
     own = ["--seed", str(seed), "--out", str(out), "--resume", "--quiet"]
-    threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    threads = str(max(1, cores() // workers))
     environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
-    done = subprocess.run(
+    child = subprocess.Popen(
         [sys.executable, sys.argv[0], *words, *own], env=environment, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
-    last = (done.stderr.strip().splitlines() or [""])[-1]
-    print(f"seed {seed}: " + (f"failed, {last}" if done.returncode else f"done, {out}"), flush=True)
-    return done.returncode
+    running.add(child)
+    last = (child.communicate()[1].strip().splitlines() or [""])[-1]
+    running.discard(child)
+    code = child.returncode
+    ended = {0: f"done, {out}", 130: "stopped", 143: "stopped"}.get(code, f"failed, {last}")
+    print(f"seed {seed}: {ended}", flush=True)
+    return code
 
 
 def summary(outs):

@@ -165,7 +165,7 @@ def test_the_title_says_synthetic_and_the_caption_names_the_run(tmp_path):
     run = figures.load(write(tmp_path, run_tree(data="synthetic", seed=7)))
     fig = figures.comparison([run])
     assert fig.get_suptitle().startswith("SYNTHETIC IMAGES")
-    for fact in ("synthetic", "n = 5000", "T = 100", "hidden 100", "seed 7", "K = 3"):
+    for fact in ("synthetic", "n = 2000", "T = 100", "hidden 100", "seed 7", "K = 3"):
         assert fact in fig.get_supxlabel()
     real = figures.load(write(tmp_path, run_tree()))
     assert "SYNTHETIC" not in figures.comparison([real]).get_suptitle()
