@@ -12,8 +12,8 @@ setup(
     version=version,
     description="Hyper-parameters of a neural network under the control of a DQN",
     packages=["qgd_np"],
-    python_requires=">=3.10",
-    install_requires=["numpy>=1.24", "scipy>=1.10", "h5py>=3.8", "matplotlib>=3.7", "tqdm>=4.60"],
+    python_requires=">=3.11",
+    install_requires=["numpy>=1.24", "scipy>=1.15", "h5py>=3.8", "matplotlib>=3.7", "tqdm>=4.60"],
     extras_require={
         "test": ["pytest>=7.4", "hypothesis>=6.80"],
         "cuda12": ["cupy-cuda12x>=13.0"],

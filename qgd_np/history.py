@@ -22,7 +22,7 @@ class History:
         self.action = np.full(steps, -1, np.int8)
         self.errors, self.trace = errors or {}, trace
         self.error = {name: np.full(steps, np.nan) for name in self.errors}
-        self.diverged_at, self.best = 0, (math.inf, None)
+        self.diverged_at = 0
 
     def add(self, t, f_x, value, a, r=math.nan, loss=math.nan, x=None, s=None):
         """Log step t: f(x_{t+1}), alpha_{t+1} or lambda_{t+1}, a_t, r_{t+1} and the TD loss."""

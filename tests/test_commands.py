@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from kill_resume import SMALL, TASKS, differences, make_archive
 
-from qgd_np import command, config, runfile
+from qgd_np import command, config, report, runfile
 
 ROOT = Path(__file__).resolve().parent.parent
 EPISODES = 6
@@ -511,3 +512,24 @@ def test_a_signal_stops_several_seeds_and_their_processes_save(small, folder, en
     done = runfile.read(saved)["training"]["done"]
     time.sleep(0.3)
     assert runfile.read(saved)["training"]["done"] == done  # nobody trains on
+
+
+def test_the_table_compares_pairs_and_says_what_the_best_accepted_iterate_was():
+    def policy(accuracy):
+        last = np.array(accuracy)
+        return {
+            "objective": np.tile([3.0, 1.0, 2.0], (3, 1)),
+            "test_accuracy": np.stack([last, last + 0.5, last], axis=1),
+            "action": np.tile(np.array([1, 1, 1], np.int8), (3, 1)),
+            "seconds": np.ones(3),
+        }
+
+    runs = {"gd": policy([0.1, 0.2, 0.3]), "qgd": policy([0.2, 0.3, 0.5])}
+    tree = {"data": "synthetic", "iterate_seeds": np.arange(3), "evaluation": runs}
+    text = report.table(None, tree)
+    assert "SYNTHETIC" in text
+    assert "1.0000   0.7000" in text  # gd's candidate 2, f = 1, was accepted at t = 3
+    low, high = re.search(r"qgd - gd +\+13\.3 \[\+(.*), \+(.*)\], higher on 3 of 3", text).groups()
+    assert 10 <= float(low) < 13.3 < float(high) <= 20
+    assert text == report.table(None, tree)
+    assert "paired" not in report.table(None, tree | {"iterate_seeds": np.arange(2)})

@@ -1,0 +1,95 @@
+"""What a run prints: the banner, every step for a reader, the table."""
+
+import math
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from .environment import ACCEPT, ACTIONS, FEATURES
+
+
+def banner(about, data):
+    """Say on what the run is made; synthetic data loudly."""
+    n, test = len(data.train_images), len(data.test_images)
+    print(f"{about['data']}: {n} training, {test} test images; {about['device']}, "
+          f"{about['threads']} BLAS threads; qgd_np {about['version']}")  # fmt: skip
+    if data.name == "synthetic":
+        print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
+
+
+def report_divergence(training):
+    """Say how many episodes and updates ended in numbers that are not finite (D23)."""
+    episodes = int((training.log["diverged_at"] > 0).sum())
+    if episodes or training.Q.rejected:
+        print(f"diverged: {episodes} of {training.p.episodes} episodes; "
+              f"{training.Q.rejected} updates of theta not taken")  # fmt: skip
+
+
+def table(task, tree):
+    """One row per policy, mean and standard deviation over the K iterates, then the differences.
+
+    "at the end" is the last candidate (D10); "accepted" the accepted iterate with the lowest f.
+    """
+    K = len(tree["iterate_seeds"])
+    images = "SYNTHETIC images" if tree["data"] == "synthetic" else tree["data"]
+    rows = [
+        f"\n{images}, {K} initial iterates never trained on; mean +- standard deviation",
+        f"{'policy':12} {'f at the end':>18} {'test accuracy':>20} {'accepted: f':>12} "
+        f"{'accuracy':>8} {'seconds':>8}",
+    ]
+    for name, run in tree["evaluation"].items():
+        f, accuracy = run["objective"][:, -1], run["test_accuracy"][:, -1]
+        best_f, best_accuracy = best_accepted(run)
+        rows.append(
+            f"{name:12} {f.mean():9.4f} +- {f.std():.4f} {accuracy.mean():11.4f} +- "
+            f"{accuracy.std():.4f} {best_f:12.4f} {best_accuracy:8.4f} {run['seconds'].mean():8.2f}"
+        )
+    return "\n".join([*rows, *(differences(tree) if K >= 3 else ())])
+
+
+def best_accepted(run):
+    """f and test accuracy of the accepted iterate with the lowest f, means over the K iterates."""
+    accepted = run["action"][:, 1:] == ACCEPT  # the action after candidate t = 1, ..., T - 1
+    f = np.where(accepted & np.isfinite(run["objective"][:, :-1]), run["objective"][:, :-1], np.inf)
+    best = f.argmin(axis=1)
+    each = np.arange(len(f))
+    known = np.isfinite(f[each, best])
+    if not known.all():
+        return math.nan, math.nan
+    return f[each, best].mean(), run["test_accuracy"][each, best].mean()
+
+
+def differences(tree):
+    """Q-gradient descent against each other policy: paired differences of the final accuracy.
+
+    In points, with a 95 % interval by the bootstrap over the K iterates.
+    """
+    rows = ["test accuracy, paired differences in points [95 % bootstrap interval]"]
+    ours = tree["evaluation"]["qgd"]["test_accuracy"][:, -1]
+    for name, run in tree["evaluation"].items():
+        difference = 100 * (ours - run["test_accuracy"][:, -1])
+        if name == "qgd" or not np.isfinite(difference).all():
+            continue
+        interval = ""
+        if np.ptp(difference) > 0:
+            low, high = bootstrap(
+                (difference,), np.mean, method="percentile", rng=np.random.default_rng(0)
+            ).confidence_interval
+            interval = f" [{low:+.1f}, {high:+.1f}]"
+        rows.append(
+            f"qgd - {name:12} {difference.mean():+6.1f}{interval}, "
+            f"higher on {(difference > 0).sum()} of {len(difference)}"
+        )
+    return rows
+
+
+def tracer(task):
+    """A function that prints each step: t, the features, the action, the value, f and the line."""
+    print("t    " + "  ".join(f"{name[:9]:>9}" for name in FEATURES) + "  action  value  f  line")
+
+    def trace(t, s, action, value, f):
+        features = "  ".join(f"{v:9.4f}" for v in s)
+        print(f"{t:<4d} {features}  {ACTIONS[task.name][action]:6}"
+              f"  {value:.4g}  {f:.5f}  {task.lines[action]}")  # fmt: skip
+
+    return trace
