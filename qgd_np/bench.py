@@ -39,7 +39,8 @@ class Scripted:
 
 def best_of(function, device, repeats):
     """The shortest of several runs of function(), in milliseconds, device included."""
-    function()
+    if repeats > 1:
+        function()  # not timed: first touches of memory, start of threads
     times = []
     for _ in range(repeats):
         backend.synchronize(device)
