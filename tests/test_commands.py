@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from kill_resume import SMALL, TASKS, differences, make_archive
 
-from qgd_np import command, config, report, runfile
+from qgd_np import backend, command, config, report, runfile
 
 ROOT = Path(__file__).resolve().parent.parent
 EPISODES = 6
@@ -63,7 +63,8 @@ def straight(folder, call):
 @pytest.fixture(scope="module")
 def environment():
     """The environment of a run file in a process of its own."""
-    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    here = str(backend.blas_threads())  # as in this process, which resumes what another began
+    threads = {"OPENBLAS_NUM_THREADS": here, "OMP_NUM_THREADS": here, "MPLBACKEND": "Agg"}
     return os.environ | threads
 
 
