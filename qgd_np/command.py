@@ -55,16 +55,16 @@ def run(task, argv):
     if arguments.list_presets:
         list_presets(task)
         return 0
-    runs = config.preset(arguments.preset, task.name)
     given = config.chosen(arguments)
+    seed = given.pop("seed", config.Config.seed)  # the first one, if the preset has ten
+    runs = config.preset(arguments.preset, task.name, seed)
     if arguments.controller:
         given["M"] = 0  # a controller brings its own
-    settings = {name: config.make(task.name, changes, given) for name, changes in runs.items()}
+    settings = {k: config.make(task.name, {"seed": seed}, own, given) for k, own in runs.items()}
     for p in settings.values():
         check_flags(task, p, arguments)
     if arguments.seeds is not None:
         return run_seeds(task, arguments, argv)
-    seed = config.make(task.name, *runs.values(), given).seed
     out = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-{seed}")
     try:
         return make_runs(task, settings, out, arguments)
@@ -110,8 +110,8 @@ def one_run(task, p, out, arguments):
         training = Training(task, problem, p)
         if snapshot:
             training.restore(snapshot.get("training"))
-        train(training, about, checkpoint, arguments, tracer(task) if arguments.trace else None)
         Q, tree["train"] = training.Q, training.log
+        train(training, about, checkpoint, arguments, tracer(task, Q) if arguments.trace else None)
     tree["dqn"] = controller_tree(task, Q, p)
     seeds = range(arguments.iterate_seed, arguments.iterate_seed + arguments.iterates)
     tree["iterate_seeds"] = np.array(seeds)
@@ -220,4 +220,5 @@ def compare(task, problem, Q, p, seeds, arguments):
             bar.set_postfix(policy=name, refresh=False)
             bar.update()
 
-        return evaluate(task, problem, Q, p, seeds, arguments.compare_more, progress)
+        trace = tracer(task, Q) if arguments.trace else None
+        return evaluate(task, problem, Q, p, seeds, arguments.compare_more, progress, trace)

@@ -94,6 +94,13 @@ def epsilon(first, last, episodes):
 
 FIXED = epsilon(0.01, 0.01, 1)
 FIG6 = PAPER | epsilon(0.2, 0.05, 10) | dict(episodes=100)
+TEN_SEEDS = ("fig7", "fig8", "fig9")
+
+
+def ten_seeds(first):
+    """The ten runs that Figures 7 to 9 choose from: seeds first, ..., first + 9."""
+    return {f"seed-{k}": FIG6 | dict(seed=k) for k in range(first, first + 10)}
+
 
 # name -> (task, {name of a run: what it changes}); each reproduces a figure of the paper
 PRESETS = {
@@ -119,20 +126,23 @@ PRESETS = {
         },
     ),
     "fig6": (("lr",), {"": FIG6}),
-    "fig7": (("lr",), {f"seed-{k}": FIG6 | dict(seed=k) for k in range(10)}),
-    "fig8": (("lr",), {f"seed-{k}": FIG6 | dict(seed=k) for k in range(10)}),
-    "fig9": (("lr",), {f"seed-{k}": FIG6 | dict(seed=k) for k in range(10)}),
+    "fig7": (("lr",), ten_seeds(0)),
+    "fig8": (("lr",), ten_seeds(0)),
+    "fig9": (("lr",), ten_seeds(0)),
     "fig10": (("lr",), {"": {}}),
     "fig12": (("reg",), {"": {k: v for k, v in PAPER.items() if k not in ("f_lb", "c1", "c2")}}),
 }
 
 
-def preset(name, task):
-    """Return {run name: changes} of a preset of this task; ConfigError for a name it has not."""
+def preset(name, task, seed=0):
+    """Return {run name: changes} of a preset of this task; ConfigError for a name it has not.
+
+    Ten runs have the seeds from the given one on; other runs do not set theirs.
+    """
     if name not in PRESETS or task not in PRESETS[name][0]:
         known = ", ".join(n for n, (tasks, _) in PRESETS.items() if task in tasks)
         raise ConfigError(f"--preset {name}: run_{task}.py has the presets {known}")
-    return PRESETS[name][1]
+    return ten_seeds(seed) if name in TEN_SEEDS else PRESETS[name][1]
 
 
 def make(task, *changes):

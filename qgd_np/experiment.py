@@ -246,17 +246,18 @@ def policies(task, Q, p, more=False):
     return chosen | (task.more if more else {})
 
 
-def evaluate(task, problem, Q, p, seeds, more=False, progress=lambda name, k: None):
+def evaluate(task, problem, Q, p, seeds, more=False, progress=lambda *at: None, trace=None):
     """Run every policy from the unseen iterates of `seeds`; return /evaluation of the run file.
 
-    Arrays (K, T): objective, test_accuracy, alpha or lambda, action; seconds (K,).
+    Arrays (K, T): objective, test_accuracy, alpha or lambda, action; seconds (K,). The trace is
+    called at the steps of Q-gradient descent.
     """
     tree = {}
     for name, policy in policies(task, Q, p, more).items():
         runs = []
         for k, seed in enumerate(seeds):
             progress(name, k)
-            history = History(p.steps, problem.errors())
+            history = History(p.steps, problem.errors(), trace if name == "qgd" else None)
             x = policy(problem, problem.iterate(seed), p, history)
             history.close(x, 0.0, 0.0)
             runs.append(history)

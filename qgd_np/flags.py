@@ -39,7 +39,7 @@ def parser(task):
     add("--checkpoint-seconds", type=config.number, default=60, metavar="S", help="[60]")
     add("--no-figures", action="store_true", help="no pictures")
     add("--quiet", action="store_true", help="no progress bar")
-    add("--trace", action="store_true", help="print every step, for a reader")
+    add("--trace", action="store_true", help="print every step; Q as after its update")
     config.add_flags(top, task.name)
     return top
 

@@ -62,34 +62,39 @@ def best_accepted(run):
 def differences(tree):
     """Q-gradient descent against each other policy: paired differences of the final accuracy.
 
-    In points, with a 95 % interval by the bootstrap over the K iterates.
+    In points, with a 95 % interval by the bootstrap over the K iterates, if the differences differ.
     """
     rows = ["test accuracy, paired differences in points [95 % bootstrap interval]"]
     ours = tree["evaluation"]["qgd"]["test_accuracy"][:, -1]
     for name, run in tree["evaluation"].items():
         difference = 100 * (ours - run["test_accuracy"][:, -1])
-        if name == "qgd" or not np.isfinite(difference).all():
-            continue
-        interval = ""
-        if np.ptp(difference) > 0:
-            low, high = bootstrap(
-                (difference,), np.mean, method="percentile", rng=np.random.default_rng(0)
-            ).confidence_interval
-            interval = f" [{low:+.1f}, {high:+.1f}]"
-        rows.append(
-            f"qgd - {name:12} {difference.mean():+6.1f}{interval}, "
-            f"higher on {(difference > 0).sum()} of {len(difference)}"
-        )
+        unknown = (~np.isfinite(difference)).sum()
+        result = f"   NaN on {unknown} of {len(difference)}" if unknown else paired(difference)
+        if name != "qgd":
+            rows.append(f"qgd - {name:12} {result}")
     return rows
 
 
-def tracer(task):
-    """A function that prints each step: t, the features, the action, the value, f and the line."""
-    print("t    " + "  ".join(f"{name[:9]:>9}" for name in FEATURES) + "  action  value  f  line")
+def paired(difference):
+    """The mean, its interval unless all are equal but for rounding, and how many are above 0."""
+    interval = ""
+    if np.ptp(difference) > 1e-6:
+        low, high = bootstrap(
+            (difference,), np.mean, method="percentile", batch=100, rng=np.random.default_rng(0)
+        ).confidence_interval
+        interval = f" [{low:+.1f}, {high:+.1f}]"
+    higher = f"higher on {(difference > 0).sum()} of {len(difference)}"
+    return f"{difference.mean():+6.1f}{interval}, {higher}"
+
+
+def tracer(task, Q):
+    """A function that prints each step: t, features, Q(s_t), the action, the value, f, the line."""
+    names = [*(name[:9] for name in FEATURES), *(f"Q {name}" for name in ACTIONS[task.name])]
+    print("t    " + "  ".join(f"{name:>9}" for name in names) + "  action  value  f  line")
 
     def trace(t, s, action, value, f):
-        features = "  ".join(f"{v:9.4f}" for v in s)
-        print(f"{t:<4d} {features}  {ACTIONS[task.name][action]:6}"
+        numbers = "  ".join(f"{v:9.4f}" for v in [*s, *Q.q(s[None])[0]])
+        print(f"{t:<4d} {numbers}  {ACTIONS[task.name][action]:6}"
               f"  {value:.4g}  {f:.5f}  {task.lines[action]}")  # fmt: skip
 
     return trace

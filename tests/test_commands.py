@@ -143,6 +143,16 @@ def test_each_preset_runs_and_draws(task, preset, small, folder, capsys):
     assert list(out.rglob("*.png")) and "picture  " in capsys.readouterr().out
 
 
+def test_ten_seeds_start_at_the_given_one_and_one_run_takes_it(call, folder):
+    for preset, names in (("fig8", [f"seed-{k}" for k in range(7, 17)]), ("fig6", [""])):
+        out = folder / f"{preset}-from-7"
+        flags = ["--preset", preset, "--seed", 7, "--episodes", 1, "--out", out]
+        assert call("lr", *flags) == 0
+        assert sorted(out.rglob("run.h5")) == sorted(out / name / "run.h5" for name in names)
+        seeds = [json.loads(run(out / name)["config"])["seed"] for name in names]
+        assert seeds == list(range(7, 7 + len(names)))
+
+
 @both
 def test_list_presets_prints_every_preset_in_flags_that_are_understood(task, capsys):
     assert command.main(TASKS[task], ["--list-presets"]) == 0
@@ -515,22 +525,41 @@ def test_a_signal_stops_several_seeds_and_their_processes_save(small, folder, en
     assert runfile.read(saved)["training"]["done"] == done  # nobody trains on
 
 
-def test_the_table_compares_pairs_and_says_what_the_best_accepted_iterate_was():
+def table(**accuracies):
+    """The table of policies with these final accuracies, one per iterate."""
+
     def policy(accuracy):
-        last = np.array(accuracy)
+        last, K = np.array(accuracy), len(accuracy)
         return {
-            "objective": np.tile([3.0, 1.0, 2.0], (3, 1)),
+            "objective": np.tile([3.0, 1.0, 2.0], (K, 1)),
             "test_accuracy": np.stack([last, last + 0.5, last], axis=1),
-            "action": np.tile(np.array([1, 1, 1], np.int8), (3, 1)),
-            "seconds": np.ones(3),
+            "action": np.ones((K, 3), np.int8),
+            "seconds": np.ones(K),
         }
 
-    runs = {"gd": policy([0.1, 0.2, 0.3]), "qgd": policy([0.2, 0.3, 0.5])}
-    tree = {"data": "synthetic", "iterate_seeds": np.arange(3), "evaluation": runs}
-    text = report.table(None, tree)
+    runs = {name: policy(accuracy) for name, accuracy in accuracies.items()}
+    seeds = np.arange(len(accuracies["qgd"]))
+    return report.table(None, {"data": "synthetic", "iterate_seeds": seeds, "evaluation": runs})
+
+
+def test_the_table_compares_pairs_and_says_what_the_best_accepted_iterate_was():
+    values = {"gd": [0.1, 0.2, 0.3], "qgd": [0.2, 0.3, 0.5]}
+    text = table(**values)
     assert "SYNTHETIC" in text
     assert "1.0000   0.7000" in text  # gd's candidate 2, f = 1, was accepted at t = 3
     low, high = re.search(r"qgd - gd +\+13\.3 \[\+(.*), \+(.*)\], higher on 3 of 3", text).groups()
     assert 10 <= float(low) < 13.3 < float(high) <= 20
-    assert text == report.table(None, tree)
-    assert "paired" not in report.table(None, tree | {"iterate_seeds": np.arange(2)})
+    assert text == table(**values)
+
+
+def test_equal_differences_have_no_interval_and_those_that_are_nan_are_said_to_be():
+    text = table(gd=[0.3, 0.4, 0.5], armijo=[0.1, np.nan, np.nan], qgd=[0.2, 0.3, 0.4])
+    assert text.splitlines()[-2:] == [
+        "qgd - gd            -10.0, higher on 0 of 3",
+        "qgd - armijo          NaN on 2 of 3",
+    ]
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_fewer_than_three_iterates_are_not_compared_in_pairs(K):
+    assert "paired" not in table(gd=[0.1] * K, qgd=[0.2] * K)
