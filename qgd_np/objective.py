@@ -90,6 +90,7 @@ class Objective:
             s = x.scale  # x = base + s vector, so both squares are polynomials in s
             x.value[self] = (f, slope, bb + 2 * s * bv + s * s * vv, bv + s * vv)
 
+    @quiet
     def _evaluate(self, x):
         """Return device numbers (5,): f, slope, and the squares of x's line.
 
@@ -102,20 +103,19 @@ class Objective:
         slots = shaped(part, net.sizes[1:])
         self.later[:] = 0
         f = slope = xp.zeros((), np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # divergence is a result (D23)
-            for rows in blocks(self.delta):
-                activations = net.forward_from(self.layer.Z(scale, rows), layers)
-                loss, delta = self.loss(activations[-1], self.targets[rows])  # (), (m, k)
-                delta *= 1 / n
-                delta = net.backward_to(layers, slots, activations, delta)  # (m, q)
-                self.delta[rows] = delta
-                self.later += part
-                f = f + loss
-                if x.base is not None:
-                    slope = slope + xp.vdot(delta, self.layer.DZ[rows])
+        for rows in blocks(self.delta):
+            activations = net.forward_from(self.layer.Z(scale, rows), layers)
+            loss, delta = self.loss(activations[-1], self.targets[rows])  # (), (m, k)
+            delta *= 1 / n
+            delta = net.backward_to(layers, slots, activations, delta)  # (m, q)
+            self.delta[rows] = delta
+            self.later += part
+            f = f + loss
             if x.base is not None:
-                slope = slope + xp.vdot(self.later, x.vector[net.first :])
-            self._square(x)
+                slope = slope + xp.vdot(delta, self.layer.DZ[rows])
+        if x.base is not None:
+            slope = slope + xp.vdot(self.later, x.vector[net.first :])
+        self._square(x)
         self.last = x
         return xp.concatenate([xp.stack([f / n, slope]), self.squares])
 
@@ -146,13 +146,13 @@ class ErrorRate:
             self.last = x
         return x.value[self]
 
+    @quiet
     def _evaluate(self, x):
         scale, wrong = self.layer.follow(x), 0
         layers = shaped(x.tail(self.net.first), self.net.sizes[1:])
-        with np.errstate(over="ignore", invalid="ignore"):
-            for rows in blocks(self.layer.Zbar):
-                Z = self.net.forward_from(self.layer.Z(scale, rows), layers)[-1]  # (m, k)
-                wrong = wrong + (Z.argmax(axis=1) != self.labels[rows]).sum()
+        for rows in blocks(self.layer.Zbar):
+            Z = self.net.forward_from(self.layer.Z(scale, rows), layers)[-1]  # (m, k)
+            wrong = wrong + (Z.argmax(axis=1) != self.labels[rows]).sum()
         return float(wrong) / len(self.labels)
 
 
