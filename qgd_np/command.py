@@ -221,4 +221,6 @@ def compare(task, problem, Q, p, seeds, arguments):
             bar.update()
 
         trace = tracer(task, Q) if arguments.trace else None
-        return evaluate(task, problem, Q, p, seeds, arguments.compare_more, progress, trace)
+        everything = {**task.baselines, **task.more} if arguments.compare_more else None
+        chosen = arguments.policies or everything
+        return evaluate(task, problem, Q, p, seeds, chosen, progress, trace)

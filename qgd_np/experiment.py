@@ -239,21 +239,25 @@ def load_controller(task, path):
 # -- the closing comparison -----------------------------------------------------------------------
 
 
-def policies(task, Q, p, more=False):
-    """{name: function(problem, x_1, p, history)}: the baselines, Q-gradient descent, and more."""
-    chosen = dict(task.baselines)
-    chosen["qgd"] = lambda problem, x_1, p, history: task.apply(problem, x_1, Q, p, history)
-    return chosen | (task.more if more else {})
+def policies(task, Q, chosen=None):
+    """{name: function(problem, x_1, p, history)}: Q-gradient descent and the chosen others.
+
+    chosen: names of the task's policies; None: the baselines.
+    """
+    qgd = lambda problem, x_1, p, history: task.apply(problem, x_1, Q, p, history)  # noqa: E731
+    known = task.baselines | {"qgd": qgd} | task.more
+    wanted = {"qgd", *(task.baselines if chosen is None else chosen)}
+    return {name: policy for name, policy in known.items() if name in wanted}
 
 
-def evaluate(task, problem, Q, p, seeds, more=False, progress=lambda *at: None, trace=None):
-    """Run every policy from the unseen iterates of `seeds`; return /evaluation of the run file.
+def evaluate(task, problem, Q, p, seeds, chosen=None, progress=lambda *at: None, trace=None):
+    """Run the policies from the unseen iterates of `seeds`; return /evaluation of the run file.
 
     Arrays (K, T): objective, test_accuracy, alpha or lambda, action; seconds (K,). The trace is
     called at the steps of Q-gradient descent.
     """
     tree = {}
-    for name, policy in policies(task, Q, p, more).items():
+    for name, policy in policies(task, Q, chosen).items():
         runs = []
         for k, seed in enumerate(seeds):
             progress(name, k)

@@ -32,7 +32,9 @@ def parser(task):
     add("--controller", metavar="FILE", help="no training: evaluate this trained DQN")
     add("--iterates", type=int, default=3, metavar="K", help="unseen x_1 to compare on [3]")
     add("--iterate-seed", type=int, default=1000, metavar="S0", help="seed of the first [1000]")
+    known = ", ".join([*task.baselines, *task.more])
     add("--compare-more", action="store_true", help="compare with Adam, L-BFGS and schedules too")
+    add("--policies", nargs="+", metavar="NAME", help=f"compare with these only: {known}")
     add("--seeds", metavar="A:B", help="train seeds A to B-1, several at a time")
     add("--workers", type=int, default=0, metavar="N", help="processes for --seeds [cores]")
     add("--checkpoint-episodes", type=int, default=10, metavar="N", help="[10]")
@@ -47,10 +49,12 @@ def parser(task):
 def check_flags(task, p, arguments):
     """Raise ConfigError for flags beside the config that are out of range or do not fit."""
     a = arguments
+    unknown = {*(a.policies or ())} - {"qgd", *task.baselines, *task.more}
     trains_on_h = task.name == "reg" and p.reward == "error" and not a.controller
     rules = (
         (1 <= a.iterates <= config.LARGEST, f"--iterates must be from 1 to {config.LARGEST}"),
         (0 <= a.iterate_seed < 2**62, "--iterate-seed must be from 0 to 2^62"),
+        (not unknown, f"--policies: no policy {', '.join(sorted(unknown))}; --help lists them"),
         (a.workers >= 0, "--workers must be at least 0"),
         (a.checkpoint_episodes >= 1, "--checkpoint-episodes must be at least 1"),
         (p.validation_size or not trains_on_h,
