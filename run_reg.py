@@ -7,7 +7,7 @@ import sys
 from functools import partial
 
 from qgd_np.algorithms import q_gradient_descent_lambda, q_learning_lambda
-from qgd_np.baselines import RHYTHMS, fixed_lambda, periodic_lambda
+from qgd_np.baselines import RHYTHMS, fixed_lambda, rhythm_lambda, search_lambda
 from qgd_np.command import main
 from qgd_np.experiment import Task
 
@@ -32,9 +32,14 @@ def at_zero(problem, x_1, p, history):
     return fixed_lambda(problem.f, x_1, p, 0.0, history)
 
 
-def rhythm(name, problem, x_1, p, history):
+def rhythm(name, problem, *rest):
     """The same actions over and over: what any policy can be measured against."""
-    return periodic_lambda(problem.f, x_1, p, RHYTHMS[name], history)
+    return rhythm_lambda(name, problem.f, *rest)
+
+
+def search(problem, *rest):
+    """The best sequence of actions that a search finds: what the actions allow."""
+    return search_lambda(problem.f, problem.validation, *rest)
 
 
 TASK = Task(
@@ -44,7 +49,7 @@ TASK = Task(
     learn=learn,
     apply=apply,
     baselines={"gd": at_lambda_c, "gd lambda 0": at_zero},
-    more={name: partial(rhythm, name) for name in RHYTHMS},
+    more={name: partial(rhythm, name) for name in RHYTHMS} | {"search": search},
     lines=("A2:6, A4:10", "A2:10, A4:14", "A2:8, A4:12"),
 )
 

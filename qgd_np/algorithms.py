@@ -137,13 +137,16 @@ def q_learning_alpha(f, starts, Q, theta_0, memory, p, draws, histories, first=1
             seen = f.observe(x, d, d_before)                                            # D9
             s_next = state(alpha, p.alpha_c, p.alpha_c, seen, F, p)                     # A3:14
             end = not math.isfinite(f(x))                                               # D23
-            over = end or (t == p.steps and p.horizon == "episode")                     # D27
+            last = t == p.steps and p.horizon != "endless"                              # D27
+            over = end or last                                                          # D27
             if end:                                                                     # D23
                 r = 0.0                                                                 # D23
             elif a != ACCEPT:                                                           # A3:15
                 r = p.c1 / max(f(x) - p.f_lb, p.gap)                                    # A3:16
             elif a == ACCEPT:                                                           # A3:17
                 r = p.c2 / max(f(xbar) - p.f_lb, p.gap)                                 # A3:18
+            if last and p.horizon == "returned" and not end:                            # D28
+                r = r + p.gamma / (1 - p.gamma) * p.c1 / max(f(x) - p.f_lb, p.gap)      # D28
             memory.add(s, a, r, s_next, Q.label_now(r, s_next, over), over)             # A3:19
             loss = Q.update(memory, memory.sample(p.batch, draws.replay))               # A3:20
             history.add(t, f(x), alpha, a, r, loss, x=x, s=s)                           # log
@@ -213,13 +216,16 @@ def q_learning_lambda(g, h, starts, Q, theta_0, memory, p, draws, histories, fir
             seen = g.observe(x, d, d_before, lam)                                       # D9
             s_next = state(lam, p.lambda_c, p.alpha, seen, G, p)                        # A4:16
             end = not math.isfinite(g(x, lam))                                          # D23
-            over = end or (t == p.steps and p.horizon == "episode")                     # D27
+            last = t == p.steps and p.horizon != "endless"                              # D27
+            over = end or last                                                          # D27
             if end:                                                                     # D23
                 r = 0.0                                                                 # D23
             elif a != ACCEPT:                                                           # A4:17
                 r = p.c1 / max(m(x, lam_t) - p.f_lb, p.gap)                             # A4:18
             elif a == ACCEPT:                                                           # A4:19
                 r = p.c2 / max(m(xbar, lam_t) - p.f_lb, p.gap)                          # A4:20
+            if last and p.horizon == "returned" and not end:                            # D28
+                r = r + p.gamma / (1 - p.gamma) * p.c1 / max(m(x, lam_t) - p.f_lb, p.gap)# D28
             memory.add(s, a, r, s_next, Q.label_now(r, s_next, over), over)             # A4:21
             loss = Q.update(memory, memory.sample(p.batch, draws.replay))               # A4:22
             history.add(t, g(x, lam), lam, a, r, loss, x=x, s=s)                        # log

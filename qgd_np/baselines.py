@@ -5,6 +5,7 @@ what a user would pick instead, at the same number T of gradients.
 """
 
 import math
+from itertools import cycle, islice, product
 
 import numpy as np
 from scipy.optimize import minimize
@@ -76,20 +77,52 @@ def fixed_lambda(g, x_1, p, lam, history):
     return x
 
 
-def periodic_lambda(g, x_1, p, waits, history):
-    """Algorithm 2 with a fixed rhythm in place of the DQN: the actions `waits`, then an accept."""
-    x = xbar = x_1
-    lam, d = p.lambda_c, -g.gradient(x_1, p.lambda_c)
-    rhythm = [*waits, ACCEPT]
-    for t in range(1, p.steps + 1):
-        a = rhythm[(t - 1) % len(rhythm)]
-        if a == ACCEPT:
-            xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c
-        else:
-            lam = lam / 2 if a == HALF else 1.25 * lam
-        x = xbar + p.alpha * d
+def play_lambda(g, x_1, p, actions, history):
+    """Algorithm 2 with the given actions a_1, a_2, ... in place of the DQN; returns the last x."""
+    place = start_lambda(g, x_1, p)
+    for t, a in zip(range(1, p.steps + 1), actions, strict=False):
+        _, _, lam, x = place = step_lambda(g, p, place, a)
         history.add(t, g(x), lam, a, x=x)
     return x
+
+
+def rhythm_lambda(name, g, x_1, p, history):
+    """The same actions over and over, as RHYTHMS names them."""
+    return play_lambda(g, x_1, p, cycle(RHYTHMS[name]), history)
+
+
+def search_lambda(g, h, x_1, p, history):
+    """Play the best sequence of actions that a beam search finds from x_1; returns the last x.
+
+    The search extends the BEAM best sequences by BLOCK steps in every way of SEARCHED and keeps
+    those with the lowest validation error h. It looks where it is going, which no controller can: a measure of
+    what the actions allow, not a rival.
+    """
+    beam = [(1.0, [], start_lambda(g, x_1, p))]
+    while len(beam[0][1]) < p.steps:
+        longer = []
+        for (_, actions, place), rhythm in product(beam, SEARCHED):
+            block = list(islice(cycle(rhythm), min(BLOCK, p.steps - len(actions))))
+            for a in block:
+                place = step_lambda(g, p, place, a)
+            longer.append((h(place[-1]), actions + block, place))
+        beam = sorted(longer, key=lambda entry: entry[0])[:BEAM]
+    return play_lambda(g, x_1, p, beam[0][1], history)
+
+
+def start_lambda(g, x_1, p):
+    """Where Algorithm 2 begins: (xbar, d(xbar), lambda_1, x_1)."""
+    return x_1, -g.gradient(x_1, p.lambda_c), p.lambda_c, x_1
+
+
+def step_lambda(g, p, place, a):
+    """Take action a at the place (xbar, d, lambda_t, x_t); return the next place."""
+    xbar, d, lam, x = place
+    if a == ACCEPT:
+        xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c
+    else:
+        lam = lam / 2 if a == HALF else 1.25 * lam
+    return xbar, d, lam, xbar + p.alpha * d
 
 
 def scheduled(f, x_1, p, rate, history):
@@ -150,12 +183,14 @@ def step_schedule(t, T):
 
 
 RHYTHMS = {
-    "accept": (),
-    "1 half": (HALF,),
-    "2 halves": (HALF, HALF),
-    "3 halves": (HALF, HALF, HALF),
-    "1 raise": (RAISE,),
+    "1 half": (HALF, ACCEPT),
+    "2 halves": (HALF, HALF, ACCEPT),
+    "3 halves": (HALF, HALF, HALF, ACCEPT),
+    "1 raise": (RAISE, ACCEPT),
+    "2 raises": (RAISE, RAISE, ACCEPT),
 }
+SEARCHED = [(ACCEPT,), (HALF,), *RHYTHMS.values()]  # move at once, wait, or a rhythm
+BLOCK, BEAM = 10, 4  # of the search: steps added at a time, sequences kept
 
 OTHERS = {
     "adam 1e-3": lambda f, x_1, p, h: adam(f, x_1, p, 1e-3, h),

@@ -22,7 +22,7 @@ def option(default, text, choices=None):
 
 
 REWARDS, LABELS = ("error", "g"), ("fresh", "stored")
-DRAWS, HORIZONS = ("uniform", "episode"), ("endless", "episode")
+DRAWS, HORIZONS = ("uniform", "episode"), ("endless", "episode", "returned")
 
 
 @dataclass(frozen=True)

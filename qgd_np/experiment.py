@@ -53,6 +53,7 @@ class Problem:
         self.f = Objective(self.net, *put, config.loss)
         self.test = self._error(data.test_images, data.test_labels)
         self.validation = self._error(data.validation_images, data.validation_labels)
+        self.train = self._error(data.train_images, data.train_labels) if self.validation else None
 
     def _error(self, images, labels):
         put = to_device(images, self.device), to_device(labels, self.device)
@@ -65,8 +66,8 @@ class Problem:
 
     def errors(self):
         """The error rates that there are, by name."""
-        both = {"test": self.test, "validation": self.validation}
-        return {name: error for name, error in both.items() if error is not None}
+        all_three = {"test": self.test, "validation": self.validation, "train": self.train}
+        return {name: error for name, error in all_three.items() if error is not None}
 
 
 class Training:

@@ -28,23 +28,35 @@ def report_divergence(training):
 def table(task, tree):
     """One row per policy, mean and standard deviation over the K iterates, then the differences.
 
-    "at the end" is the last candidate (D10); "accepted" the accepted iterate with the lowest f.
+    "at the end" is the last candidate (D10). Then, for the learning rate, the accepted iterate with
+    the lowest f; for the coefficient, the error on the training and on the validation images.
     """
     K = len(tree["iterate_seeds"])
     images = "SYNTHETIC images" if tree["data"] == "synthetic" else tree["data"]
+    reg = task.value == "lambda"
+    more = ("train error", "valid. error") if reg else ("accepted: f", "accuracy")
     rows = [
         f"\n{images}, {K} initial iterates never trained on; mean +- standard deviation",
-        f"{'policy':12} {'f at the end':>18} {'test accuracy':>20} {'accepted: f':>12} "
-        f"{'accuracy':>8} {'seconds':>8}",
+        f"{'policy':12} {'f at the end':>18} {'test accuracy':>20} {more[0]:>12} {more[1]:>12} "
+        f"{'seconds':>8}",
     ]
     for name, run in tree["evaluation"].items():
         f, accuracy = run["objective"][:, -1], run["test_accuracy"][:, -1]
-        best_f, best_accuracy = best_accepted(run)
+        first, second = errors(run) if reg else best_accepted(run)
         rows.append(
             f"{name:12} {f.mean():9.4f} +- {f.std():.4f} {accuracy.mean():11.4f} +- "
-            f"{accuracy.std():.4f} {best_f:12.4f} {best_accuracy:8.4f} {run['seconds'].mean():8.2f}"
+            f"{accuracy.std():.4f} {first:12.4f} {second:12.4f} {run['seconds'].mean():8.2f}"
         )
-    return "\n".join([*rows, *(differences(tree) if K >= 3 else ())])
+    if K >= 3:
+        rows += differences(tree, "test_accuracy")
+        rows += differences(tree, "validation_accuracy") if reg else []
+    return "\n".join(rows)
+
+
+def errors(run):
+    """The last candidate's error on the training and the validation images, means over the K."""
+    known = [run.get(f"{images}_accuracy") for images in ("train", "validation")]
+    return [math.nan if accuracy is None else 1 - accuracy[:, -1].mean() for accuracy in known]
 
 
 def best_accepted(run):
@@ -59,19 +71,21 @@ def best_accepted(run):
     return f[each, best].mean(), run["test_accuracy"][each, best].mean()
 
 
-def differences(tree):
-    """Q-gradient descent against each other policy: paired differences of the final accuracy.
+def differences(tree, name):
+    """Q-gradient descent against each other policy: paired differences of a final accuracy.
 
     In points, with a 95 % interval by the bootstrap over the K iterates, if the differences differ.
     """
-    rows = ["test accuracy, paired differences in points [95 % bootstrap interval]"]
-    ours = tree["evaluation"]["qgd"]["test_accuracy"][:, -1]
-    for name, run in tree["evaluation"].items():
-        difference = 100 * (ours - run["test_accuracy"][:, -1])
+    if name not in tree["evaluation"]["qgd"]:
+        return []
+    rows = [f"{name.replace('_', ' ')}, paired differences in points [95 % bootstrap interval]"]
+    ours = tree["evaluation"]["qgd"][name][:, -1]
+    for policy, run in tree["evaluation"].items():
+        difference = 100 * (ours - run[name][:, -1])
         unknown = (~np.isfinite(difference)).sum()
         result = f"   NaN on {unknown} of {len(difference)}" if unknown else paired(difference)
-        if name != "qgd":
-            rows.append(f"qgd - {name:12} {result}")
+        if policy != "qgd":
+            rows.append(f"qgd - {policy:12} {result}")
     return rows
 
 
