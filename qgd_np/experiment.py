@@ -57,7 +57,7 @@ class Problem:
 
     def _error(self, images, labels):
         put = to_device(images, self.device), to_device(labels, self.device)
-        return ErrorRate(self.net, *put) if len(images) else None
+        return ErrorRate(self.net, *put, self.f.layer.images) if len(images) else None
 
     def iterate(self, *seed):
         """The initial iterate x_1 of a seed (D5)."""

@@ -8,7 +8,15 @@ In the algorithms an iterate is a `Point` and a direction a `Direction`, so that
 `xbar + alpha * d` stands there as printed, and `FirstLayer` finds the line in it. A point that is
 on no line it knows costs one product, never a wrong number.
 
-Shapes: n images, p pixels (3072), q units in the first hidden layer, P parameters.
+With few training images X the product per direction is cheaper still. The first layer's part of
+grad g_lambda(xbar) is D = X^T delta + 2 lambda W(xbar), so on any images Y
+
+    Y D + db = (Y X^T + 1) delta + 2 lambda Zbar,
+
+a product with n columns, not p; the 1 is the bias's, whose input is one. Y X^T + 1 is made once.
+
+Shapes: n training images X, m images Y, p pixels (3072), q units in the first hidden layer,
+P parameters.
 """
 
 import numpy as np
@@ -18,20 +26,24 @@ from .mlp import shaped
 
 BLOCK = 1024  # rows at a time on a CPU, so that what lies between the layers stays in cache
 REFRESH = 32  # accepts after which Zbar is computed from x again, so that rounding cannot add up
+GRAM = 0.7  # Y X^T is used up to n = GRAM p: measured to pay, and smaller than the images Y
 quiet = np.errstate(over="ignore", invalid="ignore")  # divergence is a result (D23)
 
 
 class Direction:
-    """scale * vector, where vector (P,) is a gradient; `origin` is the point it was taken at."""
+    """scale * vector, where vector (P,) is a gradient; `origin` is the point it was taken at.
 
-    __slots__ = ("vector", "scale", "origin")
+    dual: None, or (X, delta (n, q), lambda), from which the first layer's part of it was made.
+    """
+
+    __slots__ = ("vector", "scale", "origin", "dual")
     __array_ufunc__ = None  # a NumPy scalar times a direction is left to __rmul__
 
-    def __init__(self, vector, origin, scale=1.0):
-        self.vector, self.origin, self.scale = vector, origin, float(scale)
+    def __init__(self, vector, origin, scale=1.0, dual=None):
+        self.vector, self.origin, self.scale, self.dual = vector, origin, float(scale), dual
 
     def __mul__(self, factor):
-        return Direction(self.vector, self.origin, self.scale * factor)
+        return Direction(self.vector, self.origin, self.scale * factor, self.dual)
 
     __rmul__ = __mul__
 
@@ -40,19 +52,27 @@ class Direction:
 
 
 class Point:
-    """An iterate: a vector x (P,), or base + scale * vector, added up only when it is needed."""
+    """An iterate: a vector x (P,), or base + direction, added up only when it is needed."""
 
-    __slots__ = ("_x", "base", "vector", "scale", "value", "__weakref__")
+    __slots__ = ("_x", "base", "direction", "value", "__weakref__")
     __array_ufunc__ = None
 
     def __init__(self, x=None, base=None, direction=None):
-        self._x, self.base = x, base
-        self.vector = None if direction is None else direction.vector
-        self.scale = 0.0 if direction is None else direction.scale
+        self._x, self.base, self.direction = x, base, direction
         self.value = {}  # what an objective has found here: {objective: (f, slope along vector)}
         if base is not None and base.base is not None:
             _ = base.x
-            base.base.base = base.base.vector = None  # only the last line is ever followed
+            base.base.base = base.base.direction = None  # only the last line is ever followed
+
+    @property
+    def vector(self):
+        """The vector (P,) of its direction."""
+        return self.direction and self.direction.vector
+
+    @property
+    def scale(self):
+        """The factor of that vector, alpha with its sign."""
+        return self.direction.scale if self.direction else 0.0
 
     @property
     @quiet
@@ -87,15 +107,20 @@ class Point:
 
 
 class FirstLayer:
-    """Z_1 of a fixed set of images (n, p), followed along lines with one product per direction."""
+    """Z_1 of a fixed set of images Y (m, p), followed along lines, one product per direction.
 
-    def __init__(self, net, images):
+    basis: the images X (n, p) of the objective whose directions will be followed.
+    """
+
+    def __init__(self, net, images, basis=None):
         self.net, self.images = net, images
         xp, shape = namespace(images), (len(images), net.sizes[1])
-        self.Zbar = xp.empty(shape, images.dtype)  # (n, q) at the anchor
-        self.DZ = xp.empty(shape, images.dtype)  # (n, q) along the vector
+        self.Zbar = xp.empty(shape, images.dtype)  # (m, q) at the anchor
+        self.DZ = xp.empty(shape, images.dtype)  # (m, q) along the vector
         self.anchor = self.vector = None
         self.moves = 0
+        few = basis is not None and len(basis) <= GRAM * net.sizes[0]
+        self.basis, self.gram = basis if few else None, None  # (m, n): Y X^T + 1, once it is needed
 
     @quiet
     def follow(self, point):
@@ -106,7 +131,7 @@ class FirstLayer:
         if point.base is None:
             return 0.0
         if point.vector is not self.vector:
-            self._product(point.vector, self.DZ)
+            self._turn(point.direction)
             self.vector = point.vector
         return point.scale
 
@@ -121,11 +146,22 @@ class FirstLayer:
             self.moves = 0
         self.anchor, self.vector = base, None
 
+    def _turn(self, direction):
+        """Set DZ to that of a new direction from the anchor."""
+        X, delta, lam = direction.dual or (None, None, 0.0)
+        if X is None or X is not self.basis or direction.origin is not self.anchor:
+            return self._product(direction.vector, self.DZ)
+        if self.gram is None:
+            self.gram = self.images @ X.T
+            self.gram += 1
+        namespace(delta).matmul(self.gram, delta, out=self.DZ)
+        if lam:
+            self.DZ += (2 * lam) * self.Zbar
+
     def _product(self, theta, out):
         W, b = shaped(theta, self.net.sizes[:2])[0]  # (p, q), (q,)
         namespace(out).matmul(self.images, W, out=out)
         out += b
-
 
     def Z(self, alpha, rows):
         """Z_1 (m, q) = Zbar + alpha DZ for a slice of the images, a fresh array."""

@@ -24,7 +24,8 @@ class Objective:
 
     def __init__(self, net, images, labels, loss="softmax"):
         xp = namespace(images)
-        self.net, self.loss, self.layer = net, LOSSES[loss], FirstLayer(net, images)
+        self.net, self.loss = net, LOSSES[loss]
+        self.layer = FirstLayer(net, images, basis=images)
         self.targets = xp.eye(net.sizes[-1], dtype=images.dtype)[labels]  # (n, k) one-hot
         self.delta = xp.empty_like(self.layer.Zbar)  # (n, q): d f / d Z_1 at the last point
         self.later = xp.empty(net.n_parameters - net.first, images.dtype)  # (P - first,): gradient
@@ -53,7 +54,9 @@ class Objective:
         vector[first:] = self.later
         if lam:
             vector += (2 * lam) * x.x
-        return Direction(vector, x)
+        few = self.layer.basis is not None
+        dual = (self.layer.images, self.delta.copy(), lam) if few else None
+        return Direction(vector, x, dual=dual)
 
     def observe(self, x, d, d_previous, lam=0.0):
         """Return g_lambda(x), the slope d . grad g_lambda(x) (D9) and the alignment of Eq. 6."""
@@ -132,11 +135,12 @@ class Objective:
 class ErrorRate:
     """h(x), the share of wrong predictions on a set of images (Eq. 9, D13).
 
-    Followed along the same lines. lambda does not enter; it is taken so that h can stand for g.
+    Followed along the same lines; basis: the objective's images, which make that cheaper if they
+    are few. lambda does not enter; it is taken so that h can stand for g.
     """
 
-    def __init__(self, net, images, labels):
-        self.net, self.labels, self.layer = net, labels, FirstLayer(net, images)
+    def __init__(self, net, images, labels, basis=None):
+        self.net, self.labels, self.layer = net, labels, FirstLayer(net, images, basis)
         self.last = None
 
     def __call__(self, x, lam=0.0):

@@ -242,12 +242,14 @@ def test_the_stand_in_refuses_what_a_gpu_array_would_refuse(device):
 # -- whole episodes, on the stand-in and on NumPy -------------------------------------------------
 
 
-def instance(device, dtype=np.float64, loss="softmax", hidden=(5,), n=40):
+def instance(device, dtype=np.float64, loss="softmax", hidden=(5,), n=40, pixels=7):
+    """A problem on a device; with more pixels than images the line takes the Gram product."""
     rng = np.random.default_rng(4)
-    net = MLP((7, *hidden, 3))
-    images, labels = rng.standard_normal((n, 7)).astype(dtype), rng.integers(3, size=n)
+    net = MLP((pixels, *hidden, 3))
+    images, labels = rng.standard_normal((n, pixels)).astype(dtype), rng.integers(3, size=n)
     put = to_device(images, device), to_device(labels, device)
-    f, h = Objective(net, *put, loss), ErrorRate(net, *put)
+    f = Objective(net, *put, loss)
+    h = ErrorRate(net, *put, basis=f.layer.images)
     x_1 = f.point(net.initialise(rng, dtype))
     return SimpleNamespace(net=net, f=f, h=h, x_1=x_1)
 
@@ -307,16 +309,16 @@ def assert_alike(there, here, rtol):
         assert np.linalg.norm(x - y) <= rtol * np.linalg.norm(y)
 
 
-@pytest.mark.parametrize("hidden", [(5,), (6, 4)])
+@pytest.mark.parametrize("hidden, pixels", [((5,), 7), ((6, 4), 7), ((5,), 80)])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("task", ["lr", "reg"])
 @pytest.mark.parametrize("run", [run_apply, run_learn])
 def test_an_episode_on_a_strict_device_is_the_one_on_numpy(
-    device, parameters, run, task, loss, hidden
+    device, parameters, run, task, loss, hidden, pixels
 ):
     p = parameters(task, steps=15, M=3, episodes=2, batch=8, A=2, B=1, alpha_c=0.3, alpha=0.3)
-    there = run(instance("gpu", loss=loss, hidden=hidden), p, task)
-    here = run(instance("cpu", loss=loss, hidden=hidden), p, task)
+    there = run(instance("gpu", loss=loss, hidden=hidden, pixels=pixels), p, task)
+    here = run(instance("cpu", loss=loss, hidden=hidden, pixels=pixels), p, task)
     assert type(there[0].x.x) is StrictArray and type(here[0].x.x) is np.ndarray
     assert len({a for h in there for a in h.action.tolist()}) == (2 if task == "lr" else 3)
     assert_alike(there, here, 1e-10)

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
-from qgd_np.line import BLOCK, Point
+from qgd_np.line import BLOCK, GRAM, Point
 from qgd_np.mlp import MLP
 from qgd_np.objective import LOSSES, ErrorRate, Objective, PlainObjective
 
@@ -160,6 +160,93 @@ def test_two_objectives_and_an_error_rate_follow_the_same_points_without_confusi
                 assert c.f(y) == pytest.approx(direct(c, y.x)[0], rel=1e-12)
             assert other.h(y) == errors(other, y.x)
         x = y
+
+
+# -- few images: the product per direction with the Gram matrix ------------------------------------
+
+
+def few(problem, dtype=np.float64, hidden=(5,), n=30):
+    """A problem with fewer images than pixels, and an error rate on 40 other images."""
+    case = problem(n=n, hidden=hidden, dtype=dtype, pixels=60)
+    other = problem(n=40, dtype=dtype, pixels=60, seed=1)
+    case.other = other
+    case.h = ErrorRate(case.net, other.images, other.labels, basis=case.images)
+    return case
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.03])
+@pytest.mark.parametrize("hidden", [(5,), (6, 4), (5, 4, 3)])
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_the_gram_product_is_the_plain_product(problem, dtype, tolerance, hidden, lam):
+    case = few(problem, dtype, hidden)
+    x = case.x_1
+    for _ in range(5):
+        d = -case.f.gradient(x, lam)
+        candidate = x + 0.5 * d
+        case.f(candidate), case.h(candidate)
+        W, b = case.net.layers(d.vector.astype(np.float64))[0]
+        for layer, images in ((case.f.layer, case.images), (case.h.layer, case.other.images)):
+            plain = images @ W + b
+            assert layer.gram is not None
+            assert np.linalg.norm(layer.DZ - plain) < tolerance * np.linalg.norm(plain)
+        x = candidate  # accept
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.03])
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_f_and_h_have_not_drifted_after_100_accepts_by_gram_products(
+    problem, dtype, tolerance, lam
+):
+    case = few(problem, dtype)
+    x, other = case.x_1, case.other
+    for _ in range(100):
+        x = x - 0.02 * case.f.gradient(x, lam)
+        case.h(x)
+    value, _ = direct(case, x.x.astype(np.float64), lam)
+    assert abs(case.f(x, lam) / value - 1) < tolerance
+    W, b = case.net.layers(x.x.astype(np.float64))[0]
+    Z = other.images @ W + b
+    assert np.linalg.norm(case.h.layer.Z(x.scale, slice(None)) - Z) < tolerance * np.linalg.norm(Z)
+
+
+def test_only_directions_from_the_point_where_the_line_begins_take_the_gram_product(problem):
+    """Others, and those of another objective, take the plain one: the same numbers either way."""
+    case = few(problem)
+    other = Objective(case.net, case.other.images[:20], case.other.labels[:20])
+    case.x_1 = case.f.point(case.x_1.x + 0.5)  # biases too
+    d, e = case.f.gradient(case.x_1, 0.1), other.gradient(case.x_1, 0.1)
+    start = case.f.point(case.x_1.x - 0.3)
+    for x in (case.x_1 - d, start - d, case.x_1 - e, start - e, (case.x_1 - d) - 0.5 * e):
+        for f, images in ((case.f, case.images), (other, case.other.images[:20])):
+            f(x)
+            W, b = case.net.layers(x.x)[0]
+            assert np.allclose(f.layer.Z(x.scale, slice(None)), images @ W + b, rtol=1e-11)
+        assert case.h(x) == errors(case.other, x.x)
+
+
+@pytest.mark.parametrize("n, used", [(int(GRAM * 60), True), (int(GRAM * 60) + 1, False)])
+def test_the_gram_product_is_for_fewer_images_than_pixels(problem, n, used):
+    case = few(problem, n=n)
+    d = -case.f.gradient(case.x_1)
+    case.f(case.x_1 + d), case.h(case.x_1 + d)
+    assert (d.dual is not None) == used
+    assert (case.f.layer.gram is not None) == (case.h.layer.gram is not None) == used
+
+
+def test_with_few_images_an_accept_costs_one_product_with_the_pixels_and_h_none(problem):
+    case = few(problem)
+    f = Objective(case.net, case.images.view(Images), case.labels)
+    h = ErrorRate(case.net, case.other.images.view(Images), case.other.labels, f.layer.images)
+    x, d = case.x_1, -f.gradient(case.x_1)
+    f(x + 0.5 * d), h(x + 0.5 * d)
+    for _ in range(5):
+        Images.products = 0
+        candidate = x + 0.25 * d  # a half
+        f(candidate), h(candidate)
+        assert Images.products == 0
+        x, d = candidate, -f.gradient(candidate)  # an accept
+        f(x + 0.5 * d), h(x + 0.5 * d)
+        assert Images.products == 1  # X^T delta
 
 
 # -- cost -----------------------------------------------------------------------------------------
