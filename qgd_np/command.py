@@ -82,13 +82,22 @@ def make_runs(task, settings, out, arguments):
     for name, p in settings.items():
         if name:
             print(f"-- {name}")
-        files.append(one_run(task, p, out / name, arguments))
+        done = name and arguments.resume and finished(out / name / "run.h5", p)
+        files.append(done or one_run(task, p, out / name, arguments))
     if not arguments.no_figures:
         from . import figures
 
         for path in figures.draw(files, arguments.preset, out):
             print(f"picture  {path}")
     return 0
+
+
+def finished(path, p):
+    """The path of a run file that was made with this config, else None."""
+    try:
+        return path if runfile.read(path).get("config") == config.to_json(p) else None
+    except runfile.RunFileError:
+        return None
 
 
 def one_run(task, p, out, arguments):

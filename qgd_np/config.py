@@ -102,6 +102,34 @@ def ten_seeds(first):
     return {f"seed-{k}": FIG6 | dict(seed=k) for k in range(first, first + 10)}
 
 
+def of_default(*names):
+    """The defaults of these fields, as one change on top of the paper's rule."""
+    return {name: getattr(Config, name) for name in names}
+
+
+# Figure 1 in a tenth of its episodes: epsilon falls over the first quarter of them, as there
+CAUSES_BASE = PAPER | epsilon(1.0, 0.1, 5) | dict(train_size=5000, episodes=20)
+
+# one change at a time, each to our default; double-Q needs the second network (dqn.DQN.value_of)
+CAUSES = {
+    "paper": {},
+    "target-network": of_default("target_every"),
+    "double-q": of_default("target_every", "double"),
+    "adam": dict(optimizer="adam", beta=Config.beta, beta_last=Config.beta),
+    "reward-scale": of_default("c1", "c2"),
+    "reward-10": dict(c1=10.0, c2=10.0),  # no default: the paper gives neither c nor f_lb
+    "f_lb": of_default("f_lb", "gap"),
+    "gamma": of_default("gamma"),
+    "n-steps": of_default("n_steps"),
+    "horizon": of_default("horizon"),
+    "memory": of_default("A", "B"),
+    "epsilon": of_default("epsilon_last"),
+    "exploration": of_default("explore"),
+    "starts": of_default("starts"),
+    "all": of_default(*(name for name in PAPER if name not in ("M", "epsilon_episodes")))
+    | dict(beta_episodes=15),
+}
+
 # name -> (task, {name of a run: what it changes}); each reproduces a figure of the paper
 PRESETS = {
     "default": (("lr", "reg"), {"": {}}),
@@ -130,6 +158,7 @@ PRESETS = {
     "fig8": (("lr",), ten_seeds(0)),
     "fig9": (("lr",), ten_seeds(0)),
     "fig10": (("lr",), {"": {}}),
+    "causes": (("lr",), {row: CAUSES_BASE | change for row, change in CAUSES.items()}),
     "fig12": (("reg",), {"": {k: v for k, v in PAPER.items() if k not in ("f_lb", "c1", "c2")}}),
 }
 

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from . import config, patterns
+from . import causes, config, patterns
 from .drawing import (
     ACTION_COLOURS,
     AXES,
@@ -226,15 +226,19 @@ def rule(runs):
 # -- which pictures belong to a preset --------------------------------------------------------
 
 LOSSES = ("fig1", "fig2", "fig5", "fig6", "fig12", "adam")
-TOGETHER = {name: td_loss for name in LOSSES}  # all runs in one picture
+TOGETHER = {name: td_loss for name in LOSSES} | {"causes": causes.picture}  # one of all runs
 TOGETHER |= {f"fig{k + 6}": partial(pattern_of_runs, wanted=k) for k in (1, 2, 3)}
 EACH = {"fig3": {"fig3": objective_net}, "fig10": {"fig10": comparison}}
 EVERY = {"training": training, "comparison": comparison, "pattern": pattern, "rule": rule}
-FROM_TRAINING = {*LOSSES, "fig3", "training"}
+FROM_TRAINING = {*LOSSES, "fig3", "training", "causes"}
+TABLES = {"causes": causes.table}
 
 
 def draw(files, preset, out):
-    """Draw the pictures of a preset from its run files into the folder out; return their paths."""
+    """Draw the pictures of a preset from its run files into the folder out; return their paths.
+
+    A preset with a table prints it.
+    """
     runs, out = [load(path) for path in files], Path(out)
     trained = [run for run in runs if run.train]
     if preset in FROM_TRAINING and not trained:
@@ -242,6 +246,8 @@ def draw(files, preset, out):
     with matplotlib.rc_context(STYLE):
         if preset in TOGETHER:
             chosen = trained if preset in FROM_TRAINING else runs
+            if preset in TABLES:
+                print(TABLES[preset](chosen))
             return [save(TOGETHER[preset](chosen), out / f"{preset}.png")]
         return [
             save(figure([run]), (out if len(runs) == 1 else run.folder) / f"{name}.png")
@@ -256,6 +262,7 @@ def files_of(path):
     if not path.is_dir():
         return [path]
     files = [path / "run.h5"] if (path / "run.h5").exists() else list(path.glob("*/run.h5"))
+    files = files or list(path.glob("*/*/run.h5"))  # several seeds of a preset of several runs
     if not files:
         raise RunFileError(f"{path}: holds no run.h5; give a run.h5 or a folder of runs")
     return sorted(files, key=lambda file: (len(file.parent.name), file.parent.name))

@@ -59,8 +59,8 @@ def check_flags(task, p, arguments):
         (a.checkpoint_episodes >= 1, "--checkpoint-episodes must be at least 1"),
         (p.validation_size or not trains_on_h,
          "--validation-size 0: the reward needs validation images, or give --reward g"),
-        (a.seeds is None or "" in config.preset(a.preset, task.name),
-         f"--seeds: preset {a.preset} makes several runs of its own; choose one or the other"),
+        (a.seeds is None or a.preset not in config.TEN_SEEDS,
+         f"--seeds: preset {a.preset} has seeds of its own; choose one or the other"),
     )  # fmt: skip
     for holds, message in rules:
         if not holds:

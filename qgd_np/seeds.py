@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import runfile
-from .config import ConfigError
+from .config import ConfigError, preset
 
 
 def run_seeds(task, arguments, argv):
@@ -26,7 +26,9 @@ def run_seeds(task, arguments, argv):
         raise ConfigError(f"--seeds {arguments.seeds}: must be A:B with 0 <= A < B")
     top = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-seeds")
     outs = {seed: top / f"seed-{seed}" for seed in range(first, last)}
-    missing = [seed for seed, out in outs.items() if not (out / "run.h5").exists()]
+    names = preset(arguments.preset, task.name)  # of the runs of a seed, "" for a single one
+    files = {seed: [out / name / "run.h5" for name in names] for seed, out in outs.items()}
+    missing = [seed for seed in outs if not all(file.exists() for file in files[seed])]
     workers = min(arguments.workers or cores(), max(len(missing), 1))
     print(f"{len(outs) - len(missing)} of {len(outs)} seeds are done; {workers} at a time")
     running = set()
@@ -40,10 +42,22 @@ def run_seeds(task, arguments, argv):
                 child.terminate()
             print("stopped; the same command goes on", file=sys.stderr)
             raise
-    print(summary([out for seed, out in outs.items() if seed not in failed]))
+    done = [seed for seed in outs if seed not in failed]
+    if "" in names:
+        print(summary([outs[seed] for seed in done]))
+    elif done and not arguments.no_figures:
+        draw([file for seed in done for file in files[seed]], arguments.preset, top)
     if failed:
         print(f"error: seeds {failed} failed; their messages stand above", file=sys.stderr)
     return 2 if failed else 0
+
+
+def draw(files, preset, out):
+    """The one picture of all seeds of a preset of several runs."""
+    from . import figures
+
+    for path in figures.draw(files, preset, out):
+        print(f"picture  {path}")
 
 
 def cores():
