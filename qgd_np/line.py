@@ -61,8 +61,9 @@ class Point:
         self._x, self.base, self.direction = x, base, direction
         self.value = {}  # what an objective has found here: {objective: (f, slope along vector)}
         if base is not None and base.base is not None:
-            _ = base.x
-            base.base.base = base.base.direction = None  # only the last line is ever followed
+            _, older = base.x, base.base.base  # h may be asked at xbar when x is already there:
+            if older is not None:  # two lines are followed, all before are forgotten
+                older.base = older.direction = None
 
     @property
     def vector(self):
