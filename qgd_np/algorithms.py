@@ -146,7 +146,7 @@ def q_learning_alpha(f, starts, Q, theta_0, memory, p, draws, histories, first=1
             elif a == ACCEPT:                                                           # A3:17
                 r = p.c2 / max(f(xbar) - p.f_lb, p.gap)                                 # A3:18
             if last and p.horizon == "returned" and not end:                            # D28
-                r = r + p.gamma / (1 - p.gamma) * p.c1 / max(f(x) - p.f_lb, p.gap)      # D28
+                r += p.gamma / (1 - p.gamma) * p.c1 / max(f(x) - p.f_lb, p.gap)         # D28
             memory.add(s, a, r, s_next, Q.label_now(r, s_next, over), over)             # A3:19
             loss = Q.update(memory, memory.sample(p.batch, draws.replay))               # A3:20
             history.add(t, f(x), alpha, a, r, loss, x=x, s=s)                           # log
@@ -225,7 +225,7 @@ def q_learning_lambda(g, h, starts, Q, theta_0, memory, p, draws, histories, fir
             elif a == ACCEPT:                                                           # A4:19
                 r = p.c2 / max(m(xbar, lam_t) - p.f_lb, p.gap)                          # A4:20
             if last and p.horizon == "returned" and not end:                            # D28
-                r = r + p.gamma / (1 - p.gamma) * p.c1 / max(m(x, lam_t) - p.f_lb, p.gap)# D28
+                r += p.gamma / (1 - p.gamma) * p.c1 / max(m(x, lam_t) - p.f_lb, p.gap)  # D28
             memory.add(s, a, r, s_next, Q.label_now(r, s_next, over), over)             # A4:21
             loss = Q.update(memory, memory.sample(p.batch, draws.replay))               # A4:22
             history.add(t, g(x, lam), lam, a, r, loss, x=x, s=s)                        # log
