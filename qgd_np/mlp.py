@@ -92,18 +92,19 @@ class MLP:
         gb[:] = delta.sum(axis=0)  # (q_1,)
         return gradient
 
-    def backward_to(self, layers, slots, activations, delta):
+    def backward_to(self, layers, slots, activations, delta, out=None):
         """The backward pass down to the first layer; return delta_1 (m, q_1), the part by Z_1.
 
-        layers: those after the first; slots: where their gradients go, in the same shapes.
-        Overwrites the activations.
+        layers: those after the first; slots: where their gradients go, in the same shapes; out:
+        where delta_1 goes. Overwrites the activations.
         """
+        xp, lowest = namespace(delta), activations[0]
         for (W, _), (gW, gb), A in zip(layers[::-1], slots[::-1], activations[-2::-1], strict=True):
             # what the layer's own parameters get
             gW[:] = A.T @ delta  # (q_{l-1}, q_l)
             gb[:] = delta.sum(axis=0)  # (q_l,)
             # what is handed down: times the derivative of the sigmoid, A (1 - A) = A - A^2
-            delta = delta @ W.T  # (m, q_{l-1})
+            delta = xp.matmul(delta, W.T, out=out if A is lowest else None)  # (m, q_{l-1})
             delta *= A
-            delta *= namespace(A).subtract(1, A, out=A)
+            delta *= xp.subtract(1, A, out=A)
         return delta

@@ -201,8 +201,8 @@ def fake_cupy():
     def make(name):
         return lambda *arguments, **options: StrictArray(getattr(np, name)(*arguments, **options))
 
-    lifted = "exp log tanh sqrt sign maximum subtract matmul vdot empty_like stack concatenate"
-    for name in lifted.split():
+    elementwise = "exp log tanh sqrt sign maximum multiply subtract"
+    for name in [*elementwise.split(), "matmul", "vdot", "empty_like", "stack", "concatenate"]:
         setattr(xp, name, lift(name))
     for name in ("empty", "zeros", "eye"):
         setattr(xp, name, make(name))
