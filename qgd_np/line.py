@@ -21,7 +21,7 @@ P parameters.
 
 import numpy as np
 
-from .backend import namespace
+from .backend import fused, namespace
 from .mlp import shaped
 
 BLOCK = 1024  # rows at a time on a CPU, so that what lies between the layers stays in cache
@@ -169,11 +169,16 @@ class FirstLayer:
         Zbar, DZ = self.Zbar[rows], self.DZ[rows]
         Z = self.room[: len(DZ)]  # made once: an array this large costs more to make than to fill
         if alpha:
-            namespace(Z).multiply(alpha, DZ, out=Z)
-            Z += Zbar
-        else:
-            Z[:] = Zbar
+            return along(Z, Zbar, DZ, alpha)
+        Z[:] = Zbar
         return Z
+
+
+@fused
+def along(xp, Z, Zbar, DZ, alpha):
+    """Set Z to Zbar + alpha DZ."""
+    xp.multiply(alpha, DZ, out=Z)
+    Z += Zbar
 
 
 def blocks(array):

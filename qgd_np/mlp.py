@@ -13,17 +13,24 @@ from itertools import pairwise
 
 import numpy as np
 
-from .backend import namespace
+from .backend import fused, namespace
 
 
-def sigmoid(z):
-    """Overwrite z with 1 / (1 + exp(-z)) and return it; no overflow at any z."""
-    xp = namespace(z)
+@fused
+def sigmoid(xp, z):
+    """Overwrite z with 1 / (1 + exp(-z)); no overflow at any z."""
     z *= 0.5  # the sigmoid is a scaled tanh, which saturates quietly and is 6 times faster
     xp.tanh(z, out=z)
     z *= 0.5
     z += 0.5
-    return z
+
+
+@fused
+def through_sigmoid(xp, delta, A):
+    """delta times the derivative of the sigmoid, A (1 - A); overwrites both."""
+    delta *= A
+    xp.subtract(1, A, out=A)
+    delta *= A
 
 
 def shaped(theta, sizes):
@@ -113,8 +120,7 @@ class MLP:
             # what the layer's own parameters get
             xp.matmul(A.T, delta, out=gW)  # (q_{l-1}, q_l)
             delta.sum(axis=0, out=gb)  # (q_l,)
-            # what is handed down: times the derivative of the sigmoid, A (1 - A) = A - A^2
+            # what is handed down
             delta = xp.matmul(delta, W.T, out=out if A is lowest else None)  # (m, q_{l-1})
-            delta *= A
-            delta *= xp.subtract(1, A, out=A)
+            through_sigmoid(delta, A)
         return delta

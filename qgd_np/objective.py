@@ -8,11 +8,16 @@ Shapes: n images, m of them in a block, p pixels, q units in the first hidden la
 P parameters of the net.
 """
 
+from bisect import bisect_right
+
 import numpy as np
 
-from .backend import namespace, to_host
-from .line import Direction, FirstLayer, Point, blocks, quiet
-from .mlp import shaped
+from .backend import DeviceError, free_memory, namespace, to_host
+from .line import GRAM, Direction, FirstLayer, Point, blocks, quiet
+from .losses import LOSSES
+from .mlp import MLP, shaped
+
+SPARE = 1.1  # what a memory pool takes beyond what is asked of it
 
 
 class Objective:
@@ -200,35 +205,34 @@ def same(a, b):
     return a is b
 
 
-# -- losses: Z (k, m) and one-hot targets (k, m) -> the sum of the losses and its d / d Z (k, m) --
+# -- room on the device ---------------------------------------------------------------------------
 
 
-def softmax_cross_entropy(Z, targets):
-    """The paper's 4.2: softmax output, cross entropy -ln a_y (D2)."""
-    xp = namespace(Z)
-    Z -= Z.max(axis=0)
-    loss = -xp.vdot(Z, targets)
-    A = xp.exp(Z, out=Z)
-    total = A.sum(axis=0)
-    loss = loss + xp.log(total).sum()
-    A /= total
-    A -= targets
-    return loss, A
+def footprint(sizes, n, others=0, itemsize=4):
+    """Bytes that n training images and `others` of error rates take on a device, with all arrays.
+
+    sizes: of the net. Between the layers a GPU keeps all rows at once, a CPU one block.
+    """
+    (p, q, *_), m = sizes, n + others
+    numbers = m * p  # the images
+    numbers += 4 * m * q  # Zbar, DZ, Z_1 and delta_1
+    numbers += 3 * n * sum(sizes[2:-1]) + 6 * n * sizes[-1]  # the later layers
+    numbers += n * (m + 3 * q) if n <= GRAM * p else 0  # Y X^T, and delta_1 of three directions
+    numbers += 12 * MLP(sizes).n_parameters  # iterates, directions, gradients
+    return int(SPARE * itemsize * numbers)
 
 
-def equation_2(Z, targets):
-    """Eq. 2 as printed, y ln a + (1 - y) ln(1 - a) summed over the softmax outputs a (D2)."""
-    xp = namespace(Z)
-    Z -= Z.max(axis=0)
-    A = xp.exp(Z)
-    total = A.sum(axis=0)
-    others = (1 - xp.eye(len(Z), dtype=Z.dtype)) @ A  # total - A without the cancellation
-    others = xp.maximum(others, xp.finfo(Z.dtype).tiny)
-    loss = -xp.vdot(Z, targets) + xp.log(total).sum()
-    loss = loss - xp.vdot(xp.log(others / total), 1 - targets)
-    A /= total
-    slope = A * (1 - targets) * (total / others) - targets  # a d loss / d a
-    return loss, slope - A * slope.sum(axis=0)
+def check_fits(device, sizes, n, others=0):
+    """Raise DeviceError, with the n that fits, if a GPU has no room for n training images.
 
-
-LOSSES = {"softmax": softmax_cross_entropy, "eq2": equation_2}
+    On a CPU the images are in memory by now.
+    """
+    need, free = footprint(sizes, n, others), free_memory(device) if device == "gpu" else np.inf
+    if need <= free:
+        return
+    fits = bisect_right(range(n), free, key=lambda m: footprint(sizes, m, others)) - 1
+    advice = f"--train-size {fits} fits" if fits > 0 else "no number of them fits"
+    raise DeviceError(
+        f"{n} training images and {others} others need {need / 2**30:.2f} GiB on the GPU, "
+        f"{free / 2**30:.2f} are free; {advice}"
+    )
