@@ -5,6 +5,8 @@ run on both. Random numbers are always drawn on the host: a CPU and a GPU run se
 """
 
 import ctypes
+import functools
+import math
 import os
 from pathlib import Path
 
@@ -17,7 +19,7 @@ except ImportError:
 
 
 class DeviceError(Exception):
-    """The device that was asked for is not there."""
+    """The device that was asked for is not there, or too small."""
 
 
 def namespace(array):
@@ -35,6 +37,41 @@ def to_host(array):
 def to_device(array, device):
     """Return a host array on `device`, "cpu" or "gpu"."""
     return cupy.asarray(array) if device == "gpu" else np.asarray(array)
+
+
+def fused(function):
+    """Make function(xp, *arrays), elementwise and in place, one kernel on a GPU.
+
+    On a CPU its lines run as they stand. The result is called without xp and returns the first
+    array.
+    """
+    module, kernel = cupy, None
+    if module is not None:
+        fuse = module.fuse(kernel_name=function.__name__)
+        kernel = fuse(lambda *arrays: function(module, *arrays))
+
+    @functools.wraps(function)
+    def call(*arrays):
+        xp = namespace(arrays[0])
+        if kernel is not None and xp is module:
+            kernel(*arrays)
+        else:
+            function(xp, *arrays)
+        return arrays[0]
+
+    return call
+
+
+def free_memory(device):
+    """The number of bytes that new arrays on the device can take; infinite if nobody knows."""
+    if device == "gpu":
+        free, _ = cupy.cuda.runtime.memGetInfo()
+        return free + cupy.get_default_memory_pool().free_bytes()
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * next(int(k.split()[1]) for k in lines if k.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return math.inf
 
 
 def choose(device, tf32=False):

@@ -81,7 +81,7 @@ def step_times(f, x, device, repeats):
 
     def products():
         xp.matmul(layer.images.T, f.delta, out=out)
-        xp.matmul(layer.images, W, out=layer.DZ)
+        xp.matmul(*((layer.gram, f.delta) if layer.gram is not None else (layer.images, W)), out=layer.DZ)
 
     def one_pass():
         xp.add(layer.Zbar, layer.DZ, out=f.delta)
@@ -146,7 +146,7 @@ def torch_episode(f, x, device, steps=100):
         torch.tensor(backend.to_host(a), device=place)
         for a in (f.layer.images, *(part for layer in f.net.layers(x.x) for part in layer))
     )
-    labels = torch.tensor(backend.to_host(f.targets).argmax(axis=1), device=place)
+    labels = torch.tensor(backend.to_host(f.targets).argmax(axis=0), device=place)
 
     def value_and_gradient(parameters):
         parameters = [v.detach().requires_grad_() for v in parameters]

@@ -27,6 +27,7 @@ class DQN:
         self.theta = self.net.initialise(rng, np.float64)  # (P,)
         self.frozen = self.theta.copy()  # the target network's parameters
         self.beta, self.gamma, self.n_steps = beta, gamma, n_steps
+        self.powers = gamma ** np.arange(n_steps + 1)  # 1, gamma, gamma^2, ...
         self.optimizer, self.target_every, self.double = optimizer, target_every, double
         self.clip, self.label = clip, label
         self.explore = explore
@@ -71,11 +72,11 @@ class DQN:
         if self.label == "stored":
             return memory.label[rows]
         last = np.minimum(rows + self.n_steps - 1, memory.last[rows])  # (S,)
-        steps = np.arange(self.n_steps)
-        path = np.minimum(rows[:, None] + steps, last[:, None])  # (S, n_steps)
-        counted = steps <= (last - rows)[:, None]
-        r = (memory.r[path] * counted) @ self.gamma**steps  # (S,)
-        follow = self.gamma ** (last - rows + 1) * ~memory.end[last]
+        ahead, steps = last - rows, np.arange(self.n_steps)
+        counted = steps <= ahead[:, None]  # (S, n_steps)
+        path = np.where(counted, rows[:, None] + steps, last[:, None])
+        r = (memory.r[path] * counted) @ self.powers[:-1]  # (S,)
+        follow = self.powers[ahead + 1] * ~memory.end[last]
         return r + follow * self.value_of(memory.s_next[last])
 
     def label_now(self, r, s_next, end):

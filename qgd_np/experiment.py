@@ -16,7 +16,7 @@ from .dqn import DQN
 from .environment import ACTIONS, FEATURE_MAP, FEATURES
 from .history import History
 from .mlp import MLP
-from .objective import ErrorRate, Objective
+from .objective import ErrorRate, Objective, check_fits
 from .replay import Memory
 
 THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
@@ -49,6 +49,8 @@ class Problem:
     def __init__(self, data, config, device="cpu"):
         self.data, self.device = data, device
         self.net = MLP((data.train_images.shape[1], *config.hidden, 10))
+        others = len(data.test_images) + len(data.validation_images)
+        check_fits(device, self.net.sizes, len(data.train_images), others)
         put = [to_device(a, device) for a in (data.train_images, data.train_labels)]
         self.f = Objective(self.net, *put, config.loss)
         self.test = self._error(data.test_images, data.test_labels)

@@ -21,7 +21,7 @@ P parameters.
 
 import numpy as np
 
-from .backend import namespace
+from .backend import fused, namespace
 from .mlp import shaped
 
 BLOCK = 1024  # rows at a time on a CPU, so that what lies between the layers stays in cache
@@ -118,6 +118,7 @@ class FirstLayer:
         xp, shape = namespace(images), (len(images), net.sizes[1])
         self.Zbar = xp.empty(shape, images.dtype)  # (m, q) at the anchor
         self.DZ = xp.empty(shape, images.dtype)  # (m, q) along the vector
+        self.room = xp.empty_like(self.DZ[blocks(self.DZ)[0]])  # for one block of Z_1
         self.anchor = self.vector = None
         self.moves = 0
         few = basis is not None and len(basis) <= GRAM * net.sizes[0]
@@ -141,7 +142,7 @@ class FirstLayer:
         self.moves += 1
         if on_line and self.moves % REFRESH:
             for rows in blocks(self.Zbar):
-                self.Zbar[rows] += base.scale * self.DZ[rows]
+                self.Zbar[rows] = self.Z(base.scale, rows)
         else:
             self._product(base.x, self.Zbar)
             self.moves = 0
@@ -165,12 +166,20 @@ class FirstLayer:
         out += b
 
     def Z(self, alpha, rows):
-        """Z_1 (m, q) = Zbar + alpha DZ for a slice of the images, a fresh array."""
-        if not alpha:
-            return self.Zbar[rows].copy()
-        Z = alpha * self.DZ[rows]
-        Z += self.Zbar[rows]
+        """Z_1 (b, q) = Zbar + alpha DZ of a block of the images; valid until the next call."""
+        Zbar, DZ = self.Zbar[rows], self.DZ[rows]
+        Z = self.room[: len(DZ)]  # made once: an array this large costs more to make than to fill
+        if alpha:
+            return along(Z, Zbar, DZ, alpha)
+        Z[:] = Zbar
         return Z
+
+
+@fused
+def along(xp, Z, Zbar, DZ, alpha):
+    """Set Z to Zbar + alpha DZ."""
+    xp.multiply(alpha, DZ, out=Z)
+    Z += Zbar
 
 
 def blocks(array):

@@ -8,11 +8,16 @@ Shapes: n images, m of them in a block, p pixels, q units in the first hidden la
 P parameters of the net.
 """
 
+from bisect import bisect_right
+
 import numpy as np
 
-from .backend import namespace, to_host
-from .line import Direction, FirstLayer, Point, blocks, quiet
-from .mlp import shaped
+from .backend import DeviceError, free_memory, namespace, to_host
+from .line import GRAM, Direction, FirstLayer, Point, blocks, quiet
+from .losses import LOSSES
+from .mlp import MLP, shaped
+
+SPARE = 1.1  # what a memory pool takes beyond what is asked of it
 
 
 class Objective:
@@ -26,11 +31,14 @@ class Objective:
         xp = namespace(images)
         self.net, self.loss = net, LOSSES[loss]
         self.layer = FirstLayer(net, images, basis=images)
-        self.targets = xp.eye(net.sizes[-1], dtype=images.dtype)[labels]  # (n, k) one-hot
+        one_hot = xp.eye(net.sizes[-1], dtype=images.dtype)[labels]  # (n, k)
+        self.targets = one_hot.T.copy()  # (k, n): a reduction over the classes runs along the rows
         self.delta = xp.empty_like(self.layer.Zbar)  # (n, q): d f / d Z_1 at the last point
         self.later = xp.empty(net.n_parameters - net.first, images.dtype)  # (P - first,): gradient
         self.last = self.line = self.pair = None
         self.squares = self.agreement = 0.0
+        signs = xp.empty((2, net.n_parameters), images.dtype)
+        self.signs = [(None, signs[0]), (None, signs[1])]  # of the two newest directions
 
     def point(self, x):
         """Make an iterate of a vector (P,) of parameters."""
@@ -83,7 +91,7 @@ class Objective:
         xp = namespace(self.delta)
         parts = [self._evaluate(x)] if x.value.get(self) is None else []
         if pair:
-            u, v = (xp.sign(w) for w in pair)
+            u, v = (self._sign(w) for w in pair)
             parts.append(xp.vdot(u, v)[None] / len(u))  # Eq. 6
         numbers = to_host(xp.concatenate(parts)).tolist()
         if pair:
@@ -93,13 +101,22 @@ class Objective:
             s = x.scale  # x = base + s vector, so both squares are polynomials in s
             x.value[self] = (f, slope, bb + 2 * s * bv + s * s * vv, bv + s * vv)
 
+    def _sign(self, vector):
+        """sign(vector) (P,), kept for the two newest directions."""
+        for known, sign in self.signs:
+            if known is vector:
+                return sign
+        sign = self.signs.pop(0)[1]
+        self.signs.append((vector, namespace(vector).sign(vector, out=sign)))
+        return sign
+
     @quiet
     def _evaluate(self, x):
         """Return device numbers (5,): f, slope, and the squares of x's line.
 
         Leaves d f / d Z_1 in `delta` and the later layers' gradient in `later`.
         """
-        xp, net, n = namespace(self.delta), self.net, len(self.targets)
+        xp, net, n = namespace(self.delta), self.net, len(self.delta)
         scale = self.layer.follow(x)
         layers = shaped(x.tail(net.first), net.sizes[1:])
         part = xp.empty_like(self.later)
@@ -108,10 +125,10 @@ class Objective:
         f = slope = xp.zeros((), np.float64)
         for rows in blocks(self.delta):
             activations = net.forward_from(self.layer.Z(scale, rows), layers)
-            loss, delta = self.loss(activations[-1], self.targets[rows])  # (), (m, k)
+            Z = activations[-1].T.copy()  # (k, m)
+            loss, delta = self.loss(Z, self.targets[:, rows])  # (), (k, m)
             delta *= 1 / n
-            delta = net.backward_to(layers, slots, activations, delta)  # (m, q)
-            self.delta[rows] = delta
+            delta = net.backward_to(layers, slots, activations, delta.T, self.delta[rows])  # (m, q)
             self.later += part
             f = f + loss
             if x.base is not None:
@@ -155,7 +172,7 @@ class ErrorRate:
         scale, wrong = self.layer.follow(x), 0
         layers = shaped(x.tail(self.net.first), self.net.sizes[1:])
         for rows in blocks(self.layer.Zbar):
-            Z = self.net.forward_from(self.layer.Z(scale, rows), layers)[-1]  # (m, k)
+            Z = self.net.forward_from(self.layer.Z(scale, rows), layers)[-1]  # (b, k)
             wrong = wrong + (Z.argmax(axis=1) != self.labels[rows]).sum()
         return float(wrong) / len(self.labels)
 
@@ -188,35 +205,34 @@ def same(a, b):
     return a is b
 
 
-# -- losses: Z (m, k) and one-hot targets (m, k) -> the sum of the losses and its d / d Z (m, k) --
+# -- room on the device ---------------------------------------------------------------------------
 
 
-def softmax_cross_entropy(Z, targets):
-    """The paper's 4.2: softmax output, cross entropy -ln a_y (D2)."""
-    xp = namespace(Z)
-    Z -= Z.max(axis=1, keepdims=True)
-    loss = -xp.vdot(Z, targets)
-    A = xp.exp(Z, out=Z)
-    total = A.sum(axis=1, keepdims=True)
-    loss = loss + xp.log(total).sum()
-    A /= total
-    A -= targets
-    return loss, A
+def footprint(sizes, n, others=0, itemsize=4):
+    """Bytes that n training images and `others` of error rates take on a device, with all arrays.
+
+    sizes: of the net. Between the layers a GPU keeps all rows at once, a CPU one block.
+    """
+    (p, q, *_), m = sizes, n + others
+    numbers = m * p  # the images
+    numbers += 4 * m * q  # Zbar, DZ, Z_1 and delta_1
+    numbers += 3 * n * sum(sizes[2:-1]) + 6 * n * sizes[-1]  # the later layers
+    numbers += n * (m + 3 * q) if n <= GRAM * p else 0  # Y X^T, and delta_1 of three directions
+    numbers += 12 * MLP(sizes).n_parameters  # iterates, directions, gradients
+    return int(SPARE * itemsize * numbers)
 
 
-def equation_2(Z, targets):
-    """Eq. 2 as printed, y ln a + (1 - y) ln(1 - a) summed over the softmax outputs a (D2)."""
-    xp = namespace(Z)
-    Z -= Z.max(axis=1, keepdims=True)
-    A = xp.exp(Z)
-    total = A.sum(axis=1, keepdims=True)
-    others = A @ (1 - xp.eye(Z.shape[1], dtype=Z.dtype))  # total - A without the cancellation
-    others = xp.maximum(others, xp.finfo(Z.dtype).tiny)
-    loss = -xp.vdot(Z, targets) + xp.log(total).sum()
-    loss = loss - xp.vdot(xp.log(others / total), 1 - targets)
-    A /= total
-    slope = A * (1 - targets) * (total / others) - targets  # a d loss / d a
-    return loss, slope - A * slope.sum(axis=1, keepdims=True)
+def check_fits(device, sizes, n, others=0):
+    """Raise DeviceError, with the n that fits, if a GPU has no room for n training images.
 
-
-LOSSES = {"softmax": softmax_cross_entropy, "eq2": equation_2}
+    On a CPU the images are in memory by now.
+    """
+    need, free = footprint(sizes, n, others), free_memory(device) if device == "gpu" else np.inf
+    if need <= free:
+        return
+    fits = bisect_right(range(n), free, key=lambda m: footprint(sizes, m, others)) - 1
+    advice = f"--train-size {fits} fits" if fits > 0 else "no number of them fits"
+    raise DeviceError(
+        f"{n} training images and {others} others need {need / 2**30:.2f} GiB on the GPU, "
+        f"{free / 2**30:.2f} are free; {advice}"
+    )

@@ -8,6 +8,7 @@ counted. It is stricter than CuPy where that finds more.
 
 import ast
 import operator
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,14 +16,14 @@ import numpy as np
 import pytest
 
 import qgd_np
-from qgd_np import algorithms, backend, baselines
+from qgd_np import algorithms, backend, baselines, line
 from qgd_np.backend import DeviceError, namespace, to_device, to_host
 from qgd_np.dqn import DQN
 from qgd_np.environment import ACCEPT, FEATURES, HALF, RAISE
 from qgd_np.experiment import Starts
 from qgd_np.history import History
 from qgd_np.mlp import MLP
-from qgd_np.objective import LOSSES, ErrorRate, Objective
+from qgd_np.objective import LOSSES, ErrorRate, Objective, check_fits, footprint
 from qgd_np.replay import Memory
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -201,8 +202,8 @@ def fake_cupy():
     def make(name):
         return lambda *arguments, **options: StrictArray(getattr(np, name)(*arguments, **options))
 
-    lifted = "exp log tanh sqrt sign maximum subtract matmul vdot empty_like stack concatenate"
-    for name in lifted.split():
+    elementwise = "exp log tanh sqrt sign maximum multiply subtract"
+    for name in [*elementwise.split(), "matmul", "vdot", "empty_like", "stack", "concatenate"]:
         setattr(xp, name, lift(name))
     for name in ("empty", "zeros", "eye"):
         setattr(xp, name, make(name))
@@ -408,6 +409,90 @@ def test_asking_for_a_gpu_without_a_device_is_an_error(monkeypatch, fails):
     with pytest.raises(DeviceError, match="device"):
         backend.choose("gpu")
     assert backend.choose("auto") == "cpu"
+
+
+# -- room on the device ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_device(device):
+    """A device with little memory, half of it kept free by CuPy's pool: small_device(bytes)."""
+
+    def shrink(size):
+        runtime = SimpleNamespace(memGetInfo=lambda: (size // 2, 10**12))
+        device.cuda = SimpleNamespace(runtime=runtime)
+        pool = SimpleNamespace(free_bytes=lambda: size - size // 2)
+        device.get_default_memory_pool = lambda: pool
+
+    return shrink
+
+
+@pytest.mark.parametrize("n, others, size", [(50_000, 10_000, 2**29), (4000, 15_000, 2**28)])
+def test_more_images_than_the_device_holds_is_an_error_that_names_the_number_that_fits(
+    small_device, n, others, size
+):
+    sizes = (3072, 100, 10)
+    small_device(size)
+    with pytest.raises(DeviceError, match="--train-size") as caught:
+        check_fits("gpu", sizes, n, others)
+    assert "\n" not in str(caught.value)
+    fits = int(str(caught.value).split("--train-size ")[1].split()[0])
+    check_fits("gpu", sizes, fits, others)
+    with pytest.raises(DeviceError, match=f"--train-size {fits} fits"):
+        check_fits("gpu", sizes, fits + 1, others)
+    check_fits("cpu", sizes, n, others)
+
+
+def test_where_the_other_images_alone_do_not_fit_no_number_is_named(small_device):
+    small_device(2**20)
+    with pytest.raises(DeviceError, match="no number of them fits"):
+        check_fits("gpu", (3072, 100, 10), 1000, 10_000)
+
+
+@pytest.mark.parametrize("hidden", [(20,), (20, 10)])
+@pytest.mark.parametrize("n", [100, 600])
+def test_an_episode_needs_no_more_than_the_footprint(monkeypatch, parameters, n, hidden):
+    """Whole layers at a time, as on a GPU; the images were there before and are added."""
+    monkeypatch.setattr(line, "BLOCK", 10**6)
+    case = instance("cpu", np.float32, hidden=hidden, n=n, pixels=300)
+    images = case.f.layer.images
+    p, history = parameters(steps=12, alpha_c=0.1, M=1), History(12)
+    tracemalloc.start()
+    f = Objective(case.net, images, np.zeros(n, int))
+    algorithms.q_gradient_descent_alpha(f, f.point(case.x_1.x), Alternating(1, 0), p, history)
+    used = tracemalloc.get_traced_memory()[1] + images.nbytes
+    tracemalloc.stop()
+    assert 0.6 * footprint(case.net.sizes, n) < used < footprint(case.net.sizes, n)
+
+
+def test_free_memory_of_the_host_is_known_or_taken_as_endless(monkeypatch):
+    assert backend.free_memory("cpu") > 2**20
+    monkeypatch.setattr(Path, "read_text", lambda path: "MemTotal: 5 kB\n")
+    assert backend.free_memory("cpu") == np.inf
+
+
+# -- one kernel on a GPU --------------------------------------------------------------------------
+
+
+def test_a_fused_function_is_one_kernel_on_the_device_and_its_own_lines_on_the_host(monkeypatch):
+    fake, launched = fake_cupy(), []
+
+    def fuse(kernel_name):
+        return lambda function: lambda *arrays: launched.append(kernel_name) or function(*arrays)
+
+    fake.fuse = fuse
+    monkeypatch.setattr(backend, "cupy", fake)
+
+    @backend.fused
+    def twice_plus(xp, a, b):
+        a *= 2
+        xp.multiply(a, b, out=a)
+
+    host, there = np.arange(3.0), to_device(np.arange(3.0), "gpu")
+    assert twice_plus(host, host.copy()) is host and launched == []
+    assert twice_plus(there, to_device(np.arange(3.0), "gpu")) is there
+    assert launched == ["twice_plus"]
+    assert to_host(there).tolist() == host.tolist() == [0, 2, 8]
 
 
 # -- on a real GPU --------------------------------------------------------------------------------

@@ -334,14 +334,14 @@ def test_g_is_f_plus_lambda_times_the_squares_of_the_whole_iterate(problem, loss
 
 def test_losses_of_one_image_by_hand():
     # softmax of (ln 2, 0, 0) is (1/2, 1/4, 1/4); class 1
-    y = np.array([[0.0, 1.0, 0.0]])
-    Z = np.array([[np.log(2), 0.0, 0.0]])
+    y = np.array([[0.0], [1.0], [0.0]])
+    Z = np.array([[np.log(2)], [0.0], [0.0]])
     loss, delta = LOSSES["softmax"](Z.copy(), y)
-    assert loss == pytest.approx(np.log(4)) and np.allclose(delta, [[0.5, -0.75, 0.25]])
+    assert loss == pytest.approx(np.log(4)) and np.allclose(delta.T, [[0.5, -0.75, 0.25]])
     loss, delta = LOSSES["eq2"](Z.copy(), y)
     assert loss == pytest.approx(np.log(4) + np.log(2) + np.log(4 / 3))
     # d loss / d a = (2, -4, 4/3), its mean under a is 1/3
-    assert np.allclose(delta, [[0.5 * (2 - 1 / 3), 0.25 * (-4 - 1 / 3), 0.25 * (4 / 3 - 1 / 3)]])
+    assert np.allclose(delta.T, [[0.5 * (2 - 1 / 3), 0.25 * (-4 - 1 / 3), 0.25 * (4 / 3 - 1 / 3)]])
 
 
 def errors(case, theta):
