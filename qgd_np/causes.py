@@ -91,7 +91,7 @@ def picture(runs):
             dots(ax, m[name], m["exploded"] > 0, y, colour)
         if "paper" in rows:
             ax.axvline(np.median(rows["paper"][name]), color=BLUE, lw=0.6, ls=":")
-        if name in ("error", "drift"):
+        if name in ("error", "drift") and any((m[name] > 0).any() for m in rows.values()):
             ax.set_xscale("log")
         ax.set(title=title)
     axes[0, 0].set_yticks(range(len(rows)), labels=list(rows))

@@ -80,6 +80,7 @@ REG = dict(train_size=1000, validation_size=5000, f_lb=0.6, M=5)  # paper 4.5
 
 # what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
 PAPER = dict(
+    alpha_c=1.0, steps=100, episodes=200, batch=64,
     beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1, clip=0.0,
     label="fresh", A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50,
     explore="uniform", horizon="endless",
@@ -92,8 +93,17 @@ def epsilon(first, last, episodes):
     return dict(epsilon_first=first, epsilon_last=last, epsilon_episodes=episodes)
 
 
-FIXED = epsilon(0.01, 0.01, 1)
+def of_default(*names):
+    """The defaults of these fields, as one change on top of the paper's rule."""
+    return {name: getattr(Config, name) for name in names}
+
+
+FIG2 = PAPER | epsilon(0.01, 0.01, 1)
+FIG3 = FIG2 | dict(episodes=20)
+FIG5 = PAPER | dict(episodes=20)
 FIG6 = PAPER | epsilon(0.2, 0.05, 10) | dict(episodes=100)
+FIG12 = PAPER | dict(alpha=1.0, train_size=1000, reward="error")
+ADAM = PAPER | dict(optimizer="adam")
 TEN_SEEDS = ("fig7", "fig8", "fig9")
 
 
@@ -102,19 +112,13 @@ def ten_seeds(first):
     return {f"seed-{k}": FIG6 | dict(seed=k) for k in range(first, first + 10)}
 
 
-def of_default(*names):
-    """The defaults of these fields, as one change on top of the paper's rule."""
-    return {name: getattr(Config, name) for name in names}
-
-
-# Figure 1 in a tenth of its episodes: epsilon falls over the first quarter of them, as there
+# why the paper's DQN does not converge: Figure 1 in a tenth of its episodes, epsilon falling over
+# the first quarter of them as there, and on top of it one change at a time, most to our default
 CAUSES_BASE = PAPER | epsilon(1.0, 0.1, 5) | dict(train_size=5000, episodes=20)
-
-# one change at a time, each to our default; double-Q needs the second network (dqn.DQN.value_of)
 CAUSES = {
     "paper": {},
     "target-network": of_default("target_every"),
-    "double-q": of_default("target_every", "double"),
+    "double-q": of_default("target_every", "double"),  # it needs the second network
     "adam": dict(optimizer="adam", beta=Config.beta, beta_last=Config.beta),
     "reward-scale": of_default("c1", "c2"),
     "reward-10": dict(c1=10.0, c2=10.0),  # no default: the paper gives neither c nor f_lb
@@ -126,40 +130,34 @@ CAUSES = {
     "epsilon": of_default("epsilon_last"),
     "exploration": of_default("explore"),
     "starts": of_default("starts"),
-    "all": of_default(*(name for name in PAPER if name not in ("M", "epsilon_episodes")))
-    | dict(beta_episodes=15),
+    "all": of_default(*(k for k in PAPER if k not in ("M", "steps", "episodes")))
+    | dict(beta_episodes=15, epsilon_episodes=5),
 }
 
-# name -> (task, {name of a run: what it changes}); each reproduces a figure of the paper
+LR, REG_ONLY, BOTH = ("lr",), ("reg",), ("lr", "reg")
+
+# name -> (tasks, {name of a run: what it changes}); each reproduces a figure of the paper
 PRESETS = {
-    "default": (("lr", "reg"), {"": {}}),
-    "paper": (("lr", "reg"), {"": PAPER}),
-    "fig1": (("lr",), {"": PAPER}),
-    "adam": (
-        ("lr",),
-        {
-            f"beta-{b}": PAPER | dict(optimizer="adam", beta=b, beta_last=b)
-            for b in (0.025, 0.01, 0.005)
-        },
-    ),
-    "fig2": (("lr",), {"": PAPER | FIXED}),
-    "fig3": (("lr",), {"": PAPER | FIXED | dict(episodes=20)}),
+    "default": (BOTH, {"": {}}),
+    "paper": (BOTH, {"": PAPER}),
+    "fig1": (LR, {"": PAPER}),
+    "adam": (LR, {f"beta-{b}": ADAM | dict(beta=b, beta_last=b) for b in (0.025, 0.01, 0.005)}),
+    "fig2": (LR, {"": FIG2}),
+    "fig3": (LR, {"": FIG3}),
+    "fig4": (LR, {"": FIG3}),
     "fig5": (
-        ("lr",),
-        {
-            "epsilon-0.05": PAPER | epsilon(0.05, 0.05, 1) | dict(episodes=20),
-            "over-10": PAPER | epsilon(0.5, 0.05, 10) | dict(episodes=20),
-            "over-15": PAPER | epsilon(0.5, 0.05, 15) | dict(episodes=20),
-            "over-20": PAPER | epsilon(0.5, 0.05, 20) | dict(episodes=20),
-        },
+        LR,
+        {"epsilon-0.05": FIG5 | epsilon(0.05, 0.05, 1)}
+        | {f"over-{n}": FIG5 | epsilon(0.5, 0.05, n) for n in (10, 15, 20)},
     ),
-    "fig6": (("lr",), {"": FIG6}),
-    "fig7": (("lr",), ten_seeds(0)),
-    "fig8": (("lr",), ten_seeds(0)),
-    "fig9": (("lr",), ten_seeds(0)),
-    "fig10": (("lr",), {"": {}}),
-    "causes": (("lr",), {row: CAUSES_BASE | change for row, change in CAUSES.items()}),
-    "fig12": (("reg",), {"": {k: v for k, v in PAPER.items() if k not in ("f_lb", "c1", "c2")}}),
+    "fig6": (LR, {"": FIG6}),
+    "fig7": (LR, ten_seeds(0)),
+    "fig8": (LR, ten_seeds(0)),
+    "fig9": (LR, ten_seeds(0)),
+    "fig10": (LR, {"": {}}),
+    "fig11": (LR, {"": {}}),
+    "fig12": (REG_ONLY, {"": FIG12}),
+    "causes": (LR, {row: CAUSES_BASE | change for row, change in CAUSES.items()}),
 }
 
 

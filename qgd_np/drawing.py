@@ -69,7 +69,7 @@ def canvas(runs, title, rows=1, columns=1, sharex=False, sharey=False, note=""):
 
     The caption: the note, then data set, n, T, hidden sizes, seed, K; a list where they differ.
     """
-    fig = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    fig = Figure(figsize=(7, 4), layout="constrained")
     synthetic = any(run.data == "synthetic" for run in runs)
     fig.suptitle("SYNTHETIC IMAGES, NOT CIFAR-10\n" * synthetic + title, fontsize=9, weight="bold")
     facts = [
@@ -85,12 +85,12 @@ def canvas(runs, title, rows=1, columns=1, sharex=False, sharey=False, note=""):
     return fig, fig.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
 
 
-def save(fig, path):
+def save(fig, path, dpi):
     """Write a picture; afterwards the whole new one is there, or still the old one."""
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fig.savefig(temp, format="png")
+        fig.savefig(temp, format="png", dpi=dpi)
         os.replace(temp, path)
     except OSError as error:
         why = error.strerror or error

@@ -43,3 +43,46 @@ def levels(alpha, alpha_c):
     """
     steps = np.log2(np.maximum(alpha, 1e-300) / alpha_c)  # (T,)
     return np.array([window.mean() for window in np.array_split(steps, WINDOWS)])
+
+
+# -- which pattern a run shows --------------------------------------------------------------------
+
+
+def shown_by(run):
+    """The patterns of a run's greedy episodes, one for each unseen x_1, and what most show."""
+    each = list(map(classify, run.qgd[run.value], run.qgd["action"]))
+    return each, max(each, key=each.count)
+
+
+def accuracy(run, policy="qgd"):
+    """Test accuracy after the last candidate, mean over the unseen x_1; NaN: not compared."""
+    if policy not in run.evaluation:
+        return float("nan")
+    return float(run.evaluation[policy]["test_accuracy"][:, -1].mean())
+
+
+def counts(runs):
+    """For each pattern: how many runs show it, and their mean test accuracy."""
+    found, lines = [shown_by(run)[1] for run in runs], []
+    for k, name in LABELS.items():
+        a = [accuracy(run) for run, pattern in zip(runs, found, strict=True) if pattern == k]
+        mean = f", accuracy {np.mean(a):.3f}" if a else ""
+        lines.append(f"{name}: {len(a)} of {len(runs)}{mean}")
+    return lines
+
+
+def table(runs):
+    """One line per run: its patterns, its test accuracy and gradient descent's; then the counts."""
+    K = len(runs[0].qgd["action"])
+    lines = [
+        f"\n{runs[0].data}, n = {runs[0].p.train_size}: each run's greedy DQN on {K} unseen x_1",
+        f"{'run':12} {'shows':18} {'on each x_1':12} {'accuracy':>8} {'gradient descent':>17}",
+    ]
+    for run in runs:
+        each, most = shown_by(run)
+        text = " ".join(map(str, each))
+        lines.append(
+            f"{run.folder.name:12} {LABELS[most]:18} {text:12} {accuracy(run):8.3f} "
+            f"{accuracy(run, 'gd'):17.3f}"
+        )
+    return "\n".join([*lines, *counts(runs)])

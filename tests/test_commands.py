@@ -130,19 +130,6 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_another_run(
     assert np.random.get_state()[1].tobytes() == before
 
 
-@pytest.mark.parametrize(
-    ("task", "preset"),
-    [(task, name) for name, (tasks, _) in config.PRESETS.items() for task in tasks],
-)
-def test_each_preset_runs_and_draws(task, preset, small, folder, capsys):
-    out = folder / f"{task}-preset-{preset}"
-    flags = [word for word in small if word != "--no-figures"]
-    flags += ["--train-size", "40", "--hidden", "3", "--steps", "6", "--episodes", "2"]
-    assert command.main(TASKS[task], [*flags, "--preset", preset, "--out", str(out)]) == 0
-    assert all((out / name / "run.h5").exists() for name in config.PRESETS[preset][1])
-    assert list(out.rglob("*.png")) and "picture  " in capsys.readouterr().out
-
-
 def test_ten_seeds_start_at_the_given_one_and_one_run_takes_it(call, folder):
     for preset, names in (("fig8", [f"seed-{k}" for k in range(7, 17)]), ("fig6", [""])):
         out = folder / f"{preset}-from-7"

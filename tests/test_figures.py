@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from qgd_np import config, drawing, figures, patterns, runfile
+from qgd_np import config, drawing, figures, patterns, pictures, runfile
 from qgd_np.environment import ACTIONS, FEATURE_MAP, FEATURES
 from qgd_np.mlp import MLP
 
@@ -162,22 +162,22 @@ def test_a_run_with_a_given_controller_has_no_picture_of_a_training(tmp_path):
 
 
 def test_the_title_says_synthetic_and_the_caption_names_the_run(tmp_path):
-    run = figures.load(write(tmp_path, run_tree(data="synthetic", seed=7)))
-    fig = figures.comparison([run])
+    run = drawing.load(write(tmp_path, run_tree(data="synthetic", seed=7)))
+    fig = pictures.comparison([run])
     assert fig.get_suptitle().startswith("SYNTHETIC IMAGES")
     for fact in ("synthetic", "n = 2000", "T = 100", "hidden 100", "seed 7", "K = 3"):
         assert fact in fig.get_supxlabel()
-    real = figures.load(write(tmp_path, run_tree()))
-    assert "SYNTHETIC" not in figures.comparison([real]).get_suptitle()
+    real = drawing.load(write(tmp_path, run_tree()))
+    assert "SYNTHETIC" not in pictures.comparison([real]).get_suptitle()
 
 
 def test_q_gradient_descent_is_red_and_gradient_descent_blue(tmp_path):
     for task in ("lr", "reg"):
-        run = figures.load(write(tmp_path, run_tree(task)))
-        lines = figures.comparison([run]).axes[0].get_lines()
+        run = drawing.load(write(tmp_path, run_tree(task)))
+        lines = pictures.comparison([run]).axes[0].get_lines()
         colours = {line.get_label(): line.get_color() for line in lines}
-        assert colours["Q-gradient descent"] == figures.RED
-        assert colours["gradient descent"] == figures.BLUE
+        assert colours["Q-gradient descent"] == drawing.RED
+        assert colours["gradient descent"] == drawing.BLUE
 
 
 # -- errors and the command line ------------------------------------------------------------------

@@ -1,0 +1,243 @@
+"""The pictures of the paper's experiments, one function each: runs (drawing.load) to a figure.
+
+The log holds alpha_{t+1} and f(x_{t+1}) for step t = 1, ..., T; K is the number of initial iterates
+in the comparison.
+"""
+
+from itertools import cycle
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+
+from . import patterns
+from .drawing import (
+    ACTION_COLOURS,
+    AXES,
+    BLUE,
+    COLOURS,
+    EPISODE,
+    GREY,
+    NAMES,
+    OBJECTIVE,
+    RED,
+    SERIES,
+    SHOWN,
+    STEP,
+    SYMBOL,
+    TYPICAL,
+    canvas,
+    curve,
+    scale,
+)
+from .environment import ACCEPT
+
+
+def settings(p):
+    """What the paper's captions say of a training: alpha_2, epsilon, and the rule for theta."""
+    epsilon = rf"$\epsilon$ = {p.epsilon_last:g}"
+    if p.epsilon_first != p.epsilon_last:
+        epsilon = rf"$\epsilon$ from {p.epsilon_first:g} to {p.epsilon_last:g}"
+        epsilon += f" over {p.epsilon_episodes} episodes"
+    method = {"gd": "plain gradient descent", "adam": "Adam"}[p.optimizer]
+    return rf"$\alpha_2$ = {p.beta:g}", epsilon, method
+
+
+def told_apart(runs):
+    """The settings that all runs share, as one text, and for each run the others, as its label."""
+    each = [settings(run.p) for run in runs]
+    same = [len(set(part)) == 1 for part in zip(*each, strict=True)]
+    shared = ", ".join(part for part, common in zip(each[0], same, strict=True) if common)
+    labels = [", ".join(p for p, common in zip(s, same, strict=True) if not common) for s in each]
+    if len(set(labels)) < len(runs):
+        labels = [", ".join(filter(None, [label, run.folder.name]))
+                  for label, run in zip(labels, runs, strict=True)]  # fmt: skip
+    return shared, labels
+
+
+def draw_td_loss(ax, runs):
+    """The TD loss; marks below and above where f or theta left the finite numbers (D23)."""
+    labels = told_apart(runs)[1] if len(runs) > 1 else [None]
+    for run, label, colour in zip(runs, labels, cycle(SERIES), strict=False):
+        curve(ax, run.train["td_loss"], colour, label)
+    for i, (run, colour) in enumerate(zip(runs, cycle(SERIES), strict=False)):
+        log = run.train
+        exploded = np.isinf(log["td_loss"]) | (np.diff(log["rejected"], prepend=0) > 0)
+        mark(ax, exploded, 0.97 - 0.03 * i, "x", colour, r"$\theta$ diverged: update not taken")
+        mark(ax, log["diverged_at"] > 0, 0.03 + 0.03 * i, "|", colour, "f diverged")
+    scale(ax)
+    ax.set(xlabel=EPISODE, ylabel="TD loss")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend()
+
+
+def mark(ax, episodes, height, marker, colour, text):
+    """Mark the episodes that are True at a height of the axes; text stands once in the legend."""
+    at = np.flatnonzero(episodes) + 1
+    if len(at):
+        text = None if text in ax.get_legend_handles_labels()[1] else text
+        ax.scatter(at, [height] * len(at), s=14, color=colour, marker=marker, lw=0.8, label=text,
+                   transform=ax.get_xaxis_transform())  # fmt: skip
+
+
+def td_loss(runs):
+    """Figures 1, 2, 6 and 12; several runs in one picture: Figure 5 and the Adam trials."""
+    title = f"Loss of the DQN that controls {SYMBOL[runs[0].value][:-7]}$\n{told_apart(runs)[0]}"
+    fig, axes = canvas(runs, title)
+    draw_td_loss(axes[0, 0], runs)
+    return fig
+
+
+def training(runs):
+    """TD loss, mean of max_a Q, return and epsilon over the episodes: does the DQN converge?"""
+    fig, axes = canvas(runs, "Training of the DQN", 2, 2, sharex=True)
+    draw_td_loss(axes[0, 0], runs)
+    names = ("q_mean", "return", "epsilon")
+    texts = (r"mean of $\max_a Q(s;\theta)$", "return", r"$\epsilon$")
+    for ax, name, text in zip(axes.flat[1:], names, texts, strict=True):
+        curve(ax, runs[0].train[name], BLUE)
+        scale(ax)
+        ax.set(ylabel=text, xlabel=EPISODE)
+    for ax in axes[0]:
+        ax.set(xlabel="")
+    return fig
+
+
+def objective_net(runs):
+    """Figures 3 and 4: f over the steps of some episodes, test accuracy over the episodes."""
+    title = "Loss and test accuracy of the objective net in several episodes (Figures 3 and 4)\n"
+    title += ", ".join(settings(runs[0].p))
+    fig, ((left, right),) = canvas(runs, title, 1, 2)
+    objective = runs[0].train["objective"]
+    chosen = np.unique(np.linspace(0, len(objective) - 1, 6).astype(int))
+    shades = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(chosen)))
+    for e, shade in zip(chosen, shades, strict=True):
+        curve(left, objective[e], shade, f"e = {e + 1}")
+    scale(left)
+    left.legend()
+    left.set(xlabel=STEP, ylabel=OBJECTIVE)
+    accuracy = runs[0].train["test_accuracy"]
+    curve(right, accuracy, BLUE)
+    right.set_ylim(np.nanmin(accuracy) - 0.03, np.nanmax(accuracy) + 0.03)  # small changes look so
+    right.set(xlabel=EPISODE, ylabel="test accuracy at the end of the episode")
+    return fig
+
+
+def comparison(runs):
+    """Figures 10 and 11: Q-gradient descent (red), gradient descent (blue) and the others."""
+    evaluation, note = runs[0].evaluation, "lines: mean over K unseen $x_1$; bands: their range"
+    title = "Accuracy and loss under Q-gradient descent and others (Figures 10 and 11)"
+    fig, ((left, right),) = canvas(runs, title, 1, 2, note=note)
+    names = [*(n for n in COLOURS if n in evaluation), *(n for n in evaluation if n not in COLOURS)]
+    for name in names:
+        band = len(names) <= 3 or name in ("gd", "qgd")
+        policy_curve(left, evaluation[name]["test_accuracy"], name, band)
+        policy_curve(right, evaluation[name]["objective"], name, band)
+    scale(right)
+    left.set(xlabel=STEP, ylabel="test accuracy")
+    right.set(xlabel=STEP, ylabel=OBJECTIVE)
+    finite = [f[np.isfinite(f)] for f in (run["objective"] for run in evaluation.values())]
+    highest = [f.max() for f in finite if f.size]
+    if highest and max(highest) > 2 * np.median(highest):  # who diverged would flatten the others
+        right.set_ylim(top=2 * np.median(highest))
+    fig.legend(*right.get_legend_handles_labels(), loc="outside right center")
+    return fig
+
+
+def policy_curve(ax, y, name, band):
+    """The mean of y (K, T) over the iterates that are finite, with their range."""
+    colour, style = COLOURS.get(name, (GREY, "-"))
+    y = np.ma.masked_invalid(y)
+    ended = int(np.ma.getmaskarray(y)[:, -1].sum())
+    label = NAMES.get(name, name) + f"\n({ended} of {len(y)} end early)" * (ended > 0)
+    curve(ax, y.mean(axis=0).filled(np.nan), colour, label, style)
+    ax.lines[-1].set_zorder(3 if name == "qgd" else 2)
+    if band and len(y) > 1:
+        low, high = (v.filled(np.nan) for v in (y.min(axis=0), y.max(axis=0)))
+        ax.fill_between(np.arange(1, y.shape[1] + 1), low, high, color=colour, alpha=0.2, lw=0)
+
+
+def pattern(runs):
+    """One run's alpha or lambda, and f, over the steps under the greedy DQN (Figures 7 to 9)."""
+    qgd, value = runs[0].qgd, runs[0].value
+    title = "Adjusting pattern under the greedy DQN (Figures 7 to 9)"
+    if value == "lambda":
+        title = "$\\lambda$ under the greedy DQN; shaded: no accept, so $x_{t+1} = x_t$"
+    columns = min(3, len(qgd["objective"]))
+    fig, axes = canvas(runs, title, 2, columns, sharex=True, sharey="row")
+    for k, (top, bottom) in enumerate(axes.T):
+        curve(top, qgd[value][k], RED)
+        curve(bottom, qgd["objective"][k], RED)
+        scale(bottom)
+        top.set(title=f"iterate {k + 1}", ylabel=SYMBOL[value])
+        bottom.set(xlabel=STEP, ylabel=OBJECTIVE)
+        if value == "alpha":
+            which = patterns.classify(qgd[value][k], qgd["action"][k])
+            top.set_title(f"iterate {k + 1}: {patterns.LABELS[which]}")
+            top.set_ylim(bottom=0)
+        else:
+            scale(top)
+            shade_waits((top, bottom), qgd["action"][k])
+    for ax in axes.flat:
+        ax.label_outer()
+    return fig
+
+
+def shade_waits(axes, action):
+    """Shade the steps that are no accept: they turn lambda and leave x and f as they are (D15)."""
+    spans = [(t + 0.5, 1) for t in np.flatnonzero((action >= 0) & (action != ACCEPT))]
+    for ax in axes:
+        place = ax.get_xaxis_transform()
+        ax.broken_barh(spans, (0, 1), color="0.88", zorder=0, transform=place)
+
+
+def pattern_of_runs(runs, wanted):
+    """Figures 7 to 9: alpha of each run under its greedy DQN; red: it shows the pattern."""
+    shown = [patterns.shown_by(run) for run in runs]
+    hits = [i for i, (_, most) in enumerate(shown) if most == wanted]
+    counts = patterns.counts(runs)
+    title = f"Adjusting pattern {wanted} (Figure {wanted + 6}), shown by {len(hits)} of "
+    title += f"{len(runs)} runs (red)\n{'; '.join(counts[:2])}\n{'; '.join(counts[2:])}"
+    drawn = sorted([*hits, *(i for i in range(len(runs)) if i not in hits)][:SHOWN])
+    columns = min(5, len(drawn))
+    gd = np.mean([patterns.accuracy(run, "gd") for run in runs])
+    note = "above each: run, final test accuracy as a mean over K unseen $x_1$, pattern"
+    note += f"; gradient descent: {gd:.3f}" * bool(np.isfinite(gd))
+    fig, axes = canvas(runs, title, -(-len(drawn) // columns), columns, sharex=True, sharey=True,
+                       note=note)  # fmt: skip
+    for ax, i in zip(axes.flat, drawn, strict=False):
+        run, (each, most) = runs[i], shown[i]
+        curve(ax, run.qgd[run.value][each.index(most)], RED if i in hits else GREY)
+        text = f"{run.folder.name}, {patterns.accuracy(run):.3f}\n{patterns.LABELS[most]}"
+        ax.set(title=text, xlabel=STEP, ylabel=SYMBOL[run.value], ylim=(0, None))
+        ax.label_outer()
+    for ax in axes.flat[len(drawn) :]:
+        ax.remove()
+    return fig
+
+
+def rule(runs):
+    """The learned rule: the greedy action over the slope and three other features."""
+    run, grid = runs[0], np.linspace(-1, 1, 121)
+    formulas = [*run.dqn["feature_map"].split(", "), *[""] * 4]  # of another version, maybe
+    others = ", ".join(f"{n} {v:g}" for n, v in zip(run.dqn["features"], TYPICAL, strict=True))
+    note = f"features that are not on the axes: {others}\nlines: lead of the best action in Q"
+    fig, axes = canvas(runs, "The learned rule: greedy action of the DQN", 1, 3, sharey=True,
+                       note=note)  # fmt: skip
+    colours = [ACTION_COLOURS.get(name, GREY) for name in run.dqn["actions"]]
+    for i, ax in enumerate(axes[0]):
+        states = np.tile(TYPICAL, (grid.size**2, 1))
+        states[:, i], states[:, 3] = (v.ravel() for v in np.meshgrid(grid, grid))
+        Q = run.net.forward(run.theta, states)[-1]
+        action, Q = Q.argmax(axis=1), np.sort(Q, axis=1)
+        lead = (Q[:, -1] - Q[:, -2]).reshape(grid.size, -1)
+        ax.imshow(action.reshape(lead.shape), ListedColormap(colours), vmin=0, aspect="auto",
+                  vmax=len(colours) - 1, extent=(-1, 1, -1, 1), origin="lower")  # fmt: skip
+        if np.ptp(lead) > 0:
+            ax.clabel(ax.contour(grid, grid, lead, 5, colors="0.25", linewidths=0.5), fontsize=5)
+        ax.set(xlabel=f"{AXES[i]}\n{formulas[i]}", ylabel=f"{AXES[3]}\n{formulas[3]}")
+        ax.label_outer()
+    patches = [Patch(color=c, label=a) for c, a in zip(colours, run.dqn["actions"], strict=True)]
+    fig.legend(handles=patches, loc="outside right center", title="greedy action")
+    return fig
