@@ -20,6 +20,7 @@ from .history import History
 from .mlp import MLP
 from .objective import Objective
 from .replay import Memory
+from .starts import Start
 
 SIZES = (3072, 100, 10)
 
@@ -81,7 +82,8 @@ def step_times(f, x, device, repeats):
 
     def products():
         xp.matmul(layer.images.T, f.delta, out=out)
-        xp.matmul(*((layer.gram, f.delta) if layer.gram is not None else (layer.images, W)), out=layer.DZ)
+        factors = (layer.images, W) if layer.gram is None else (layer.gram, f.delta)
+        xp.matmul(*factors, out=layer.DZ)
 
     def one_pass():
         xp.add(layer.Zbar, layer.DZ, out=f.delta)
@@ -101,11 +103,11 @@ def step_times(f, x, device, repeats):
 
 def episode_times(f, x, device, steps=100):
     """An episode of Algorithm 1 under a random policy, and the same by a naive loop."""
-    p = SimpleNamespace(alpha_c=0.01, steps=steps, M=5)
+    p = SimpleNamespace(alpha_c=0.01, steps=steps, M=1)
     actions = Scripted(steps).actions
 
     def line():
-        q_gradient_descent_alpha(f, f.point(x.x), Scripted(steps), p, History(steps))
+        q_gradient_descent_alpha(f, Start(f, f.point(x.x)), Scripted(steps), p, History(steps))
 
     def naive():
         xbar, alpha, vector = x.x, p.alpha_c, x.x
@@ -168,8 +170,8 @@ def torch_episode(f, x, device, steps=100):
             episode.f, gradient = value_and_gradient(point)
 
     time_taken = best_of(episode, device, 1)
-    p = SimpleNamespace(alpha_c=0.01, steps=steps, M=5)
-    ours = q_gradient_descent_alpha(f, f.point(x.x), Scripted(steps), p, History(steps))
+    p = SimpleNamespace(alpha_c=0.01, steps=steps, M=1)
+    ours = q_gradient_descent_alpha(f, Start(f, f.point(x.x)), Scripted(steps), p, History(steps))
     if abs(f(ours) - episode.f) > 1e-3 * abs(episode.f):
         raise SystemExit(f"torch disagrees: f {episode.f} against {f(ours)}")
     return time_taken

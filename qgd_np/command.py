@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, backend, config, runfile
+from .comparison import controller_tree, evaluate, load_controllers
 from .data import DataError, load
-from .experiment import Problem, Training, controller_tree, evaluate, load_controller
+from .experiment import Problem, Training
 from .flags import check_flags, list_presets, parser, resume_line
 from .report import banner, report_divergence, table, tracer
 from .seeds import run_seeds
@@ -104,8 +105,8 @@ def one_run(task, p, out, arguments):
     """Train (or load) one DQN, compare it, write OUT/run.h5; returns that path."""
     checkpoint, path = out / "checkpoint.h5", out / "run.h5"
     if arguments.controller:
-        Q, own = load_controller(task, arguments.controller)
-        p = config.make(task.name, vars(p), {"M": min(own["M"], p.steps)})
+        controllers = load_controllers(task, arguments.controller, p)
+        p = controllers["qgd"][1]
     snapshot = prepare(out, checkpoint, arguments)
     device = backend.choose(arguments.device, p.tf32)
     data = load(arguments.data, p.train_size, p.validation_size)
@@ -119,12 +120,13 @@ def one_run(task, p, out, arguments):
         training = Training(task, problem, p)
         if snapshot:
             training.restore(snapshot.get("training"))
-        Q, tree["train"] = training.Q, training.log
-        train(training, about, checkpoint, arguments, tracer(task, Q) if arguments.trace else None)
-    tree["dqn"] = controller_tree(task, Q, p)
+        controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log
+        trace = tracer(task, training.Q) if arguments.trace else None
+        train(training, about, checkpoint, arguments, trace)
+    tree["dqn"] = controller_tree(task, controllers["qgd"][0], p)
     seeds = range(arguments.iterate_seed, arguments.iterate_seed + arguments.iterates)
     tree["iterate_seeds"] = np.array(seeds)
-    tree["evaluation"] = compare(task, problem, Q, p, seeds, arguments)
+    tree["evaluation"] = compare(task, problem, controllers, p, seeds, arguments)
     runfile.write(out / "controller.h5", about | {"dqn": tree["dqn"]})
     runfile.write(path, tree)
     print(table(task, tree))
@@ -219,7 +221,7 @@ def save(checkpoint, about, snapshot):
     runfile.write_keeping_previous(checkpoint, about | {"training": snapshot})
 
 
-def compare(task, problem, Q, p, seeds, arguments):
+def compare(task, problem, controllers, p, seeds, arguments):
     """The closing comparison with a progress bar over policies and iterates."""
     from tqdm import tqdm
 
@@ -229,7 +231,7 @@ def compare(task, problem, Q, p, seeds, arguments):
             bar.set_postfix(policy=name, refresh=False)
             bar.update()
 
-        trace = tracer(task, Q) if arguments.trace else None
+        trace = tracer(task, controllers["qgd"][0]) if arguments.trace else None
         everything = {**task.baselines, **task.more} if arguments.compare_more else None
         chosen = arguments.policies or everything
-        return evaluate(task, problem, Q, p, seeds, chosen, progress, trace)
+        return evaluate(task, problem, controllers, p, seeds, chosen, progress, trace)
