@@ -42,9 +42,9 @@ class Config:
     steps: int = option(100, "candidates in an episode, T (paper 4.2)")
     M: int = option(0, "M; 0: four fifths of the steps, which converges best (D18, D22)")
     f_lb: float = option(0.8, "lower bound in the reward, f_lb, g_lb or h_lb (D12, D25)")
-    gap: float = option(0.03, "least value of f - f_lb in the reward (D25)")
-    c1: float = option(0.02, "reward of a step that is no accept (D12)")
-    c2: float = option(0.02, "reward of an accept (D12)")
+    gap: float = option(0.1, "least value of f - f_lb in the reward (D25)")
+    c1: float = option(0.01, "reward of a step that is no accept (D12)")
+    c2: float = option(0.01, "reward of an accept (D12)")
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g as printed (D14)", REWARDS)
     starts: int = option(20, "x_1 used in turn; 1: as printed, 0: a new one each episode (D21)")
 
@@ -55,7 +55,7 @@ class Config:
     beta_last: float = option(1e-5, "learning rate of the DQN from episode beta_episodes on (D24)")
     beta_episodes: int = option(150, "episodes over which beta falls, linearly (D24)")
     gamma: float = option(0.95, "discount (D18)")
-    horizon: str = option("episode", "whether a state follows the last step, T (D27)", HORIZONS)
+    horizon: str = option("returned", "what follows the last step, T (D27, D28)", HORIZONS)
     batch: int = option(64, "experiences in a minibatch, |S| (paper 4.2)")
     A: int = option(20, "most recent episodes in the memory (D17)")
     B: int = option(20, "best episodes in the memory (D17)")
@@ -67,7 +67,7 @@ class Config:
     optimizer: str = option("adam", "how theta follows Eq. 10 (D24)", ("gd", "adam"))
     target_every: int = option(200, "updates between copies to the target network, 0: none (D24)")
     double: bool = option(True, "double-Q target (D24)")
-    n_steps: int = option(5, "rewards in a TD target; 1: as printed (D24)")
+    n_steps: int = option(25, "rewards in a TD target; 1: as printed (D24)")
     clip: float = option(0.0, "largest norm of the gradient of Eq. 10, 0: none (D24)")
 
     # the run
@@ -199,6 +199,7 @@ def check(config):
         (all(1 <= size <= LARGEST for size in getattr(c, k) or [0]), k, "one or more sizes above 0")
         for k in ("hidden", "dqn_hidden")
     ]
+    rules += [(c.gamma < 1 or c.horizon != "returned", "gamma", "below 1 with --horizon returned")]
     rules += [(c.M <= c.steps, "M", f"at most the number of steps, {c.steps}")]
     for holds, name, wanted in rules:
         if not holds:
