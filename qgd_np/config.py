@@ -35,8 +35,8 @@ class Config:
     hidden: tuple = option((100,), "hidden layers of the objective net (D1)")
     loss: str = option("softmax", "loss of the objective net (D2)", ("softmax", "eq2"))
     alpha_c: float = option(1.0, "learning rate after an accept (paper 4.2)")
-    alpha: float = option(1.0, "fixed learning rate of Algorithms 2 and 4 (paper 4.2)")
-    lambda_c: float = option(0.03, "regularization coefficient after an accept (measured)")
+    alpha: float = option(0.5, "fixed learning rate of Algorithms 2 and 4 (D29)")
+    lambda_c: float = option(0.01, "regularization coefficient after an accept (D29)")
 
     # the environment
     steps: int = option(100, "candidates in an episode, T (paper 4.2)")
@@ -62,6 +62,7 @@ class Config:
     epsilon_first: float = option(1.0, "epsilon in the first episode (D19)")
     epsilon_last: float = option(0.02, "epsilon from episode epsilon_episodes on (D19)")
     epsilon_episodes: int = option(50, "episodes over which epsilon falls (D19)")
+    accepts: float = option(0.4, "least share of accepts that an episode may draw (D26)")
     explore: str = option("episode", "share of accepts: drawn per episode, or uniform (D26)", DRAWS)
     label: str = option("fresh", "TD target: made when sampled, or when stored (D16)", LABELS)
     optimizer: str = option("adam", "how theta follows Eq. 10 (D24)", ("gd", "adam"))
@@ -76,7 +77,10 @@ class Config:
 
 
 # what differs for the regularization coefficient
-REG = dict(train_size=1000, validation_size=5000, f_lb=0.6, M=5)  # paper 4.5
+REG = dict(
+    train_size=1000, validation_size=5000,  # paper 4.5
+    M=5, f_lb=0.62, gap=0.02, gamma=0.97, accepts=0.0,  # D18, D25, D26
+)  # fmt: skip
 
 # what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
 PAPER = dict(
@@ -84,7 +88,7 @@ PAPER = dict(
     beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1, clip=0.0,
     label="fresh", A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50,
     explore="uniform", horizon="endless",
-    starts=1, M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
+    starts=1, M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9, alpha=1.0,
 )  # fmt: skip
 
 
@@ -193,7 +197,7 @@ def check(config):
     at_least_0 = ("lambda_c", "validation_size", "M", "starts", "B", "target_every", "clip", "seed")
     at_least_0 += ("c1", "c2")
     rules += [(getattr(c, k) >= 0, k, "at least 0") for k in at_least_0]
-    shares = ("gamma", "epsilon_first", "epsilon_last")
+    shares = ("gamma", "epsilon_first", "epsilon_last", "accepts")
     rules += [(0 <= getattr(c, k) <= 1, k, "from 0 to 1") for k in shares]
     rules += [
         (all(1 <= size <= LARGEST for size in getattr(c, k) or [0]), k, "one or more sizes above 0")
