@@ -129,7 +129,7 @@ def one_run(task, p, out, arguments):
     tree["evaluation"] = compare(task, problem, controllers, p, seeds, arguments)
     runfile.write(out / "controller.h5", about | {"dqn": tree["dqn"]})
     runfile.write(path, tree)
-    print(table(task, tree))
+    print(table(tree))
     print(f"results  {path}")
     return path
 
