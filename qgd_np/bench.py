@@ -11,13 +11,12 @@ import numpy as np
 
 from . import backend
 from .environment import ACCEPT
+from .growth import growth, growth_lines
 from .measure import (
     SIZES,
     Scripted,
     T,
     episode_times,
-    exponent,
-    growth,
     problem,
     step_times,
     training,
@@ -83,16 +82,6 @@ def training_run(n, device, episodes):
     """Seconds of RUN episodes of T steps, from `episodes` of them."""
     seconds = [s for s, _ in training(*problem(n, device), episodes + 1)][1:]  # the first warms up
     return {"n": n, "measured": episodes, "seconds": RUN * float(np.mean(seconds))}
-
-
-def growth_lines(grown):
-    """The fitted exponents as text."""
-    lines = ["growth, as a power of:"]
-    for what, costs in grown.items():
-        names = next(iter(costs.values()))
-        powers = ", ".join(f"{name} {exponent(costs, name):.2f}" for name in names)
-        lines.append(f"  {what} from {min(costs)} to {max(costs)}: {powers}")
-    return "\n".join(lines)
 
 
 def parse(argv):

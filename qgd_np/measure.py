@@ -1,11 +1,10 @@
-"""What the bench measures: steps, episodes and training, the floors beside them, and growth.
+"""What the bench measures: steps, episodes and training, and the floors beside them.
 
 Random images of CIFAR-10's shape; timings do not depend on the values. Milliseconds, the best of
 several, all in one process.
 """
 
 import time
-import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +20,6 @@ from .objective import Objective
 from .replay import Memory
 
 SIZES = (3072, 100, 10)
-FULL = 60  # episodes after which the memory is full and all starts are known
 T = 100  # steps of an episode (paper 4.2)
 
 
@@ -228,7 +226,7 @@ def torch_loop(f, x, device):
     return lambda steps: float(loss(plain_loop(start, gradient, steps)).detach())
 
 
-# -- training and growth --------------------------------------------------------------------------
+# -- training -------------------------------------------------------------------------------------
 
 
 def training(f, x, episodes, steps=T):
@@ -246,36 +244,3 @@ def training(f, x, episodes, steps=T):
         now, total = time.perf_counter(), sum(clock.seconds for clock in clocks)
         yield now - started, now - started - (total - inside)
         started, inside = now, total
-
-
-def growth():
-    """{"n" or "width" or "episode": {size: {"half", "accept", "memory"} or {"seconds", "memory"}}}.
-
-    Memory: the bytes in arrays, at their peak for n and width, after the episode for episodes.
-    """
-    by_episode, (f, x) = {}, problem(200, sizes=(64, 20, 10))
-    tracemalloc.start()
-    for e, (seconds, _) in enumerate(training(f, x, 120, 30), 1):
-        by_episode[e] = {"seconds": seconds, "memory": tracemalloc.get_traced_memory()[0]}
-    tracemalloc.stop()
-    return {
-        "n": {n: size_costs(n, SIZES) for n in (3000, 6000, 12000)},
-        "width": {q: size_costs(3000, (SIZES[0], q, SIZES[-1])) for q in (50, 100, 200, 400)},
-        "episode": {e: costs for e, costs in by_episode.items() if e > FULL},
-    }
-
-
-def size_costs(n, sizes):
-    """What a half step and an accept cost at one size."""
-    tracemalloc.start()
-    f, x = problem(n, sizes=sizes)
-    times = step_times(f, x, "cpu", 3)
-    memory = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return {"half": times["half"], "accept": times["accept"], "memory": memory}
-
-
-def exponent(costs, name):
-    """The power of the size that a cost grows with, by least squares in the logarithms."""
-    values = [cost[name] for cost in costs.values()]
-    return float(np.polyfit(np.log(list(costs)), np.log(values), 1)[0])

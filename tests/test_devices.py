@@ -22,6 +22,7 @@ from qgd_np.backend import DeviceError, namespace, to_device, to_host
 from qgd_np.dqn import DQN
 from qgd_np.environment import ACCEPT, FEATURES, HALF, RAISE
 from qgd_np.experiment import Starts
+from qgd_np.growth import exponent
 from qgd_np.history import History
 from qgd_np.mlp import MLP
 from qgd_np.objective import LOSSES, ErrorRate, Objective, check_fits, footprint
@@ -519,7 +520,7 @@ def test_the_bench_prints_a_table_and_writes_its_figures(tmp_path, capsys, monke
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
 def test_the_exponent_of_a_growth_is_found(power):
     costs = {n: {"half": 3 * n**power} for n in (10, 100, 1000)}
-    assert measure.exponent(costs, "half") == pytest.approx(power, abs=1e-9)
+    assert exponent(costs, "half") == pytest.approx(power, abs=1e-9)
 
 
 # -- on a real GPU --------------------------------------------------------------------------------
