@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import runfile
+from . import config, runfile
 from .config import ConfigError
 
 
@@ -26,7 +26,7 @@ def run_seeds(task, arguments, argv):
         raise ConfigError(f"--seeds {arguments.seeds}: must be A:B with 0 <= A < B")
     top = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-seeds")
     outs = {seed: top / f"seed-{seed}" for seed in range(first, last)}
-    missing = [seed for seed, out in outs.items() if not (out / "run.h5").exists()]
+    missing = [seed for seed in outs if not finished(task, arguments, seed, outs[seed] / "run.h5")]
     workers = min(arguments.workers or cores(), max(len(missing), 1))
     print(f"{len(outs) - len(missing)} of {len(outs)} seeds are done; {workers} at a time")
     running = set()
@@ -46,6 +46,16 @@ def run_seeds(task, arguments, argv):
     return 2 if failed else 0
 
 
+def finished(task, arguments, seed, path):
+    """True if the run file is there, whole, and one of these settings; fewer episodes go on."""
+    given = config.chosen(arguments) | {"seed": seed}
+    wanted = config.make(task.name, config.preset(arguments.preset, task.name)[""], given)
+    try:
+        return path.exists() and config.from_json(runfile.read(path)["config"]) == wanted
+    except (runfile.RunFileError, KeyError):
+        return False
+
+
 def cores():
     """The number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -60,10 +70,14 @@ def one_seed(seed, out, argv, workers, running):
     own = ["--seed", str(seed), "--out", str(out), "--resume", "--quiet"]
     threads = str(max(1, cores() // workers))
     environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
-    child = subprocess.Popen(
-        [sys.executable, sys.argv[0], *words, *own], env=environment, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    try:
+        child = subprocess.Popen(
+            [sys.executable, sys.argv[0], *words, *own], env=environment, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:  # no more processes or memory: the other seeds go on
+        print(f"seed {seed}: failed, {error}", flush=True)
+        return 2
     running.add(child)
     last = (child.communicate()[1].strip().splitlines() or [""])[-1]
     running.discard(child)
