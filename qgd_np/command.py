@@ -14,7 +14,7 @@ from .data import DataError, load
 from .experiment import Problem, Training
 from .flags import check_flags, list_presets, parser, resume_line
 from .report import banner, report_divergence, table, tracer
-from .seeds import run_seeds
+from .seeds import finished, run_seeds
 
 USER_ERRORS = (
     config.ConfigError, DataError, runfile.RunFileError, backend.DeviceError, OSError, MemoryError,
@@ -83,8 +83,10 @@ def make_runs(task, settings, out, arguments):
     for name, p in settings.items():
         if name:
             print(f"-- {name}")
-        done = name and arguments.resume and finished(out / name / "run.h5", p)
-        files.append(done or one_run(task, p, out / name, arguments))
+        file = out / name / "run.h5"
+        if not (name and arguments.resume and finished(file, p)):
+            one_run(task, p, out / name, arguments)
+        files.append(file)
     if not arguments.no_figures:
         from . import figures
 
@@ -93,16 +95,8 @@ def make_runs(task, settings, out, arguments):
     return 0
 
 
-def finished(path, p):
-    """The path of a run file that was made with this config, else None."""
-    try:
-        return path if runfile.read(path).get("config") == config.to_json(p) else None
-    except runfile.RunFileError:
-        return None
-
-
 def one_run(task, p, out, arguments):
-    """Train (or load) one DQN, compare it, write OUT/run.h5; returns that path."""
+    """Train (or load) one DQN, compare it, write OUT/run.h5."""
     checkpoint, path = out / "checkpoint.h5", out / "run.h5"
     if arguments.controller:
         controllers = load_controllers(task, arguments.controller, p)
@@ -131,7 +125,6 @@ def one_run(task, p, out, arguments):
     runfile.write(path, tree)
     print(table(tree))
     print(f"results  {path}")
-    return path
 
 
 def refuse_held(out, arguments):

@@ -7,6 +7,7 @@ counted. It is stricter than CuPy where that finds more.
 """
 
 import ast
+import json
 import operator
 import tracemalloc
 from pathlib import Path
@@ -16,10 +17,11 @@ import numpy as np
 import pytest
 
 import qgd_np
-from qgd_np import algorithms, backend, baselines, line
+from qgd_np import algorithms, backend, baselines, bench, line, measure
 from qgd_np.backend import DeviceError, namespace, to_device, to_host
 from qgd_np.dqn import DQN
 from qgd_np.environment import ACCEPT, FEATURES, HALF, RAISE
+from qgd_np.growth import exponent
 from qgd_np.history import History
 from qgd_np.mlp import MLP
 from qgd_np.objective import LOSSES, ErrorRate, Objective, check_fits, footprint
@@ -495,6 +497,32 @@ def test_a_fused_function_is_one_kernel_on_the_device_and_its_own_lines_on_the_h
     assert twice_plus(there, to_device(np.arange(3.0), "gpu")) is there
     assert launched == ["twice_plus"]
     assert to_host(there).tolist() == host.tolist() == [0, 2, 8]
+
+
+# -- the bench ------------------------------------------------------------------------------------
+
+
+def test_the_bench_prints_a_table_and_writes_its_figures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(measure, "T", 4)
+    monkeypatch.setattr(bench, "T", 4)
+    monkeypatch.setattr(bench, "HOST_STEPS", 35)
+    monkeypatch.setattr(backend, "free_memory", lambda device: 2**29)
+    path, words = tmp_path / "bench.json", "--device cpu --episodes 2 --sizes 30 40 900000 --json"
+    bench.main([*words.split(), str(path)])
+    printed = capsys.readouterr().out
+    assert "left out: n = 900000" in printed and "n = 40: episodes of 4 steps extrap" in printed
+    assert "200 episodes of 4 steps at n = 40" in printed and "extrapolated from 2" in printed
+    figures = json.loads(path.read_text())
+    assert [row["n"] for row in figures["rows"]] == [30, 40]
+    assert figures["threads"] == backend.blas_threads() and 0 < figures["outside"] < 1
+    for row in figures["rows"]:
+        assert all(row[name] > 0 for name in ("half", "accept", "products", "pass", "episode"))
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_the_exponent_of_a_growth_is_found(power):
+    costs = {n: {"half": 3 * n**power} for n in (10, 100, 1000)}
+    assert exponent(costs, "half") == pytest.approx(power, abs=1e-9)
 
 
 # -- on a real GPU --------------------------------------------------------------------------------
