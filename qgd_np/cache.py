@@ -13,6 +13,7 @@ import numpy as np
 from . import archive
 from .archive import PIXELS, DataError
 from .download import MD5, TIMEOUT, URL, advice, cause, download, part_of, sync, to_stderr
+from .interrupts import held
 
 try:
     import fcntl
@@ -73,6 +74,7 @@ def _cached(path, wanted, say):
         return None
 
 
+@held()
 def read_cache(path, wanted=None):
     """Return the uint8 arrays of a cache file, training arrays cut to `wanted` rows.
 
@@ -141,6 +143,7 @@ def store(path, arrays, say=to_stderr):
     return True
 
 
+@held()
 def _write(path, arrays):
     """Write the arrays and the hash over all of them to a new HDF5 file."""
     digest = hashlib.sha256()

@@ -1,35 +1,29 @@
 """The command line of run_lr.py and run_reg.py: arguments, progress, checkpoints, table."""
 
-import json
-import signal
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-from . import __version__, backend, config, runfile
-from .comparison import controller_tree, evaluate, load_controllers
+from . import __version__, backend, config, interrupts, runfile
+from .comparison import controller_tree, evaluate, load_controllers, policies
 from .data import DataError, load
 from .experiment import Problem, Training
 from .flags import check_flags, list_presets, parser, resume_line
+from .interrupts import Stopped
 from .report import banner, report_divergence, table, tracer
-from .seeds import finished, run_seeds
+from .resume import check_same, find_checkpoint, finished, make_folder, refuse_held
+from .seeds import run_seeds
 
 USER_ERRORS = (
     config.ConfigError, DataError, runfile.RunFileError, backend.DeviceError, OSError, MemoryError,
 )  # fmt: skip
-STOPPING = (signal.SIGINT, signal.SIGTERM)
-
-
-class Stopped(BaseException):
-    """Ctrl-C or SIGTERM; args[0] is the signal's number. No Exception, so nothing swallows it."""
 
 
 def main(task, argv=None):
     """Run the command line of a task; returns the exit status (0, 2, 130 or 143)."""
-    for number in STOPPING:
-        signal.signal(number, _stop)
+    interrupts.catch()
     try:
         return run(task, sys.argv[1:] if argv is None else argv)
     except USER_ERRORS as error:
@@ -38,16 +32,6 @@ def main(task, argv=None):
         return 2
     except Stopped as stop:
         return 128 + stop.args[0]
-
-
-def _stop(number, frame):
-    raise Stopped(number)
-
-
-def _hold_signals():
-    """From here on neither Ctrl-C nor SIGTERM stops anything: the process is about to end."""
-    for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def run(task, argv):
@@ -70,7 +54,7 @@ def run(task, argv):
     try:
         return make_runs(task, settings, out, arguments)
     except Stopped:
-        _hold_signals()
+        interrupts.ignore()
         print(f"\nstopped; go on with\n  {resume_line(task, argv, out)}", file=sys.stderr)
         raise
 
@@ -78,15 +62,12 @@ def run(task, argv):
 def make_runs(task, settings, out, arguments):
     """Make each run {name: config} of the preset, one for most presets, and the pictures."""
     for name in settings:
-        refuse_held(out / name, arguments)
+        refuse_held(out / name, arguments.resume)
     files = []
     for name, p in settings.items():
         if name:
             print(f"-- {name}")
-        file = out / name / "run.h5"
-        if not (name and arguments.resume and finished(file, p)):
-            one_run(task, p, out / name, arguments)
-        files.append(file)
+        files.append(one_run(task, p, out / name, arguments))
     if not arguments.no_figures:
         from . import figures
 
@@ -96,89 +77,65 @@ def make_runs(task, settings, out, arguments):
 
 
 def one_run(task, p, out, arguments):
-    """Train (or load) one DQN, compare it, write OUT/run.h5."""
-    checkpoint, path = out / "checkpoint.h5", out / "run.h5"
-    if arguments.controller:
+    """Train (or load) one DQN, compare it, write OUT/run.h5; returns that path."""
+    controllers, tree, path = {}, None, out / "run.h5"
+    if arguments.controller is not None:
         controllers = load_controllers(task, arguments.controller, p)
         p = controllers["qgd"][1]
-    snapshot = prepare(out, checkpoint, arguments)
+    make_folder(out)
     device = backend.choose(arguments.device, p.tf32)
     data = load(arguments.data, p.train_size, p.validation_size)
     about = description(task, p, data, device)
     banner(about, data)
-    if snapshot:
-        check_same(snapshot, about, arguments)
-    problem = Problem(data, p, device)
-    tree = dict(about)
-    if not arguments.controller:
-        training = Training(task, problem, p)
-        if snapshot:
-            training.restore(snapshot.get("training"))
-        controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log
-        trace = tracer(task, training.Q) if arguments.trace else None
-        train(training, about, checkpoint, arguments, trace)
-    tree["dqn"] = controller_tree(task, controllers["qgd"][0], p)
-    seeds = range(arguments.iterate_seed, arguments.iterate_seed + arguments.iterates)
-    tree["iterate_seeds"] = np.array(seeds)
-    tree["evaluation"] = compare(task, problem, controllers, p, seeds, arguments)
-    runfile.write(out / "controller.h5", about | {"dqn": tree["dqn"]})
-    runfile.write(path, tree)
+    if arguments.resume and not controllers:
+        names = policies(task, {"qgd": (None, p)}, chosen_policies(task, arguments))
+        tree = finished(path, about, names, unseen(arguments))
+    if tree is None:
+        tree = results(task, p, Problem(data, p, device), about, controllers, out, arguments)
     print(table(tree))
     print(f"results  {path}")
+    return path
 
 
-def refuse_held(out, arguments):
-    """Raise ConfigError for a folder that holds a run, unless that one is to be resumed."""
-    try:
-        held = out.is_dir() and [*out.glob("run.h5"), *out.glob("checkpoint*.h5")]
-    except OSError as error:
-        raise config.ConfigError(f"--out {out}: cannot be read ({error.strerror})") from error
-    if held and not arguments.resume:
-        raise config.ConfigError(f"--out {out} holds a run: add --resume, or choose another folder")
+def results(task, p, problem, about, controllers, out, arguments):
+    """Train a DQN, if none is given, and compare it; returns the tree that is now in OUT/run.h5."""
+    tree, seeds = about | {"kind": "run"}, unseen(arguments)
+    if not controllers:
+        Q, tree["train"] = trained(task, problem, p, about, out, arguments)
+        controllers = {"qgd": (Q, p)}
+    tree |= {"dqn": controller_tree(task, *controllers["qgd"]), "iterate_seeds": np.array(seeds)}
+    tree["evaluation"] = compare(task, problem, controllers, p, seeds, arguments)
+    runfile.write(out / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
+    runfile.write(out / "run.h5", tree)
+    return tree
 
 
-def prepare(out, checkpoint, arguments):
-    """Make the folder; return the checkpoint tree to resume from, or None."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / ".writable").touch()
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise config.ConfigError(f"--out {out}: cannot be written ({error.strerror})") from error
-    if not arguments.resume or arguments.controller:
-        return None
-    found = runfile.read_latest(checkpoint)
-    if found is None:
-        print(f"no checkpoint in {out}: starting from the beginning")
-        return None
-    snapshot, used = found
-    if used != checkpoint:
-        print(f"{checkpoint} is damaged or gone: going on from {used}")
-    return snapshot
+def unseen(arguments):
+    """The seeds of the closing comparison's iterates."""
+    return range(arguments.iterate_seed, arguments.iterate_seed + arguments.iterates)
 
 
 def description(task, p, data, device):
     """The root attributes of the run file."""
     return {
         "task": task.name, "config": config.to_json(p), "version": __version__,
-        "data": data.name, "device": backend.describe(device), "threads": backend.blas_threads(),
+        "data": data.name, "data_sha256": data.sha256, "device": backend.describe(device),
+        "threads": backend.blas_threads(),
     }  # fmt: skip
 
 
-def check_same(snapshot, about, arguments):
-    """Refuse to go on from a checkpoint of other settings; say what differs."""
-    old, new = json.loads(snapshot.get("config", "{}")), json.loads(about["config"])
-    old.pop("episodes", None), new.pop("episodes")  # may be raised
-    before = old | {k: snapshot.get(k) for k in about if k != "config"}
-    after = new | {k: about[k] for k in about if k != "config"}
-    different = [f"{k}: {before.get(k)} -> {after[k]}" for k in after if before.get(k) != after[k]]
-    if different and not arguments.force:
-        raise config.ConfigError(
-            f"the checkpoint was made with other settings ({'; '.join(different)}); "
-            "give the same ones, or --force to go on all the same"
-        )
-    if different:
-        print(f"resuming although the settings differ: {'; '.join(different)}")
+def trained(task, problem, p, about, out, arguments):
+    """Train a DQN, going on where it is to be resumed; return it and /train of the run file."""
+    checkpoint = out / "checkpoint.h5"
+    snapshot = find_checkpoint(checkpoint) if arguments.resume else None
+    if snapshot:
+        check_same(snapshot, about, arguments.force)
+    training = Training(task, problem, p)
+    if snapshot:
+        training.restore(snapshot["training"])
+    trace = tracer(task, training.Q) if arguments.trace else None
+    train(training, about, checkpoint, arguments, trace)
+    return training.Q, training.log
 
 
 def train(training, about, checkpoint, arguments, trace):
@@ -202,7 +159,7 @@ def train(training, about, checkpoint, arguments, trace):
                     saved_at, saved_episode = time.monotonic(), training.done
         save(checkpoint, about, snapshot)
     except Stopped:
-        _hold_signals()
+        interrupts.ignore()
         save(checkpoint, about, snapshot)
         print(f"\n{snapshot['done']} of {p.episodes} episodes are saved", file=sys.stderr)
         raise
@@ -211,7 +168,14 @@ def train(training, about, checkpoint, arguments, trace):
 
 def save(checkpoint, about, snapshot):
     """Write a checkpoint, keeping the one before."""
-    runfile.write_keeping_previous(checkpoint, about | {"training": snapshot})
+    tree = about | {"kind": "checkpoint", "training": snapshot}
+    runfile.write_keeping_previous(checkpoint, tree)
+
+
+def chosen_policies(task, arguments):
+    """The names that Q-gradient descent is compared with, None for the task's baselines."""
+    everything = [*task.baselines, *task.more] if arguments.compare_more else None
+    return arguments.policies or everything
 
 
 def compare(task, problem, controllers, p, seeds, arguments):
@@ -225,6 +189,5 @@ def compare(task, problem, controllers, p, seeds, arguments):
             bar.update()
 
         trace = tracer(task, controllers["qgd"][0]) if arguments.trace else None
-        everything = {**task.baselines, **task.more} if arguments.compare_more else None
-        chosen = arguments.policies or everything
+        chosen = chosen_policies(task, arguments)
         return evaluate(task, problem, controllers, p, seeds, chosen, progress, trace)

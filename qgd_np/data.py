@@ -7,6 +7,7 @@ to training, the next ones to validation (D14, never test images), and standardi
 Shapes: n training, v validation, t test images; images are (n, 3072), labels (n,).
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class Dataset:
     validation_labels: np.ndarray  # (v,)
     test_images: np.ndarray  # (t, 3072), t = 10,000 in CIFAR-10
     test_labels: np.ndarray  # (t,)
+    sha256: str  # of all of them, as they are in the archive
 
 
 def load(source="auto", train_size=None, validation_size=0, cache=None, say=to_stderr):
@@ -102,14 +104,24 @@ def _split(name, arrays, train_size, validation_size):
             f"{name} has {len(images)} training images in all; ask for fewer"
         )
     mean, std = moments(images[:n])
-    parts = []
-    for part, kind in (
+    used = (
         (images[:n], labels[:n]),
         (images[n:end], labels[n:end]),
         (test_images, test_labels),
-    ):
+    )
+    parts = []
+    for part, kind in used:
         parts += [standardise(part, mean, std), kind.astype(np.int64)]
-    return Dataset(name, *parts)
+    return Dataset(name, *parts, content_hash(used))
+
+
+def content_hash(used):
+    """Return the SHA-256 of pairs of uint8 images and labels: where one ends counts too."""
+    digest = hashlib.sha256()
+    for array in (array for pair in used for array in pair):
+        digest.update(f"{array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 BLOCK = 256  # rows: 256 * 255^2 < 2^24, so float32 sums of a block's squares are exact

@@ -22,8 +22,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-SCHEMA = 1
-UPGRADES = {}  # {schema: function that turns a tree of that schema into one of schema + 1}
+from .interrupts import held
+from .schemas import SCHEMA, UPGRADES
 
 SEAL = b"\nqgd_np seal, sha256 of the bytes before this line: "
 SEAL_BYTES = len(SEAL) + 64
@@ -102,6 +102,7 @@ def _remove_stale(path):
 # -- tree to bytes --------------------------------------------------------------------------
 
 
+@held()
 def _pack(tree):
     """Return the bytes of a sealed file; equal trees give equal bytes. Raises TypeError."""
     try:
@@ -166,16 +167,16 @@ def read(path, kind=None):
     return tree
 
 
-def read_latest(path):
+def read_latest(path, kind=None):
     """Return (tree, used path) of path or else its .previous; None if neither is there.
 
-    Raises RunFileError if nothing of what is there can be read.
+    kind: as for read. Raises RunFileError if nothing of what is there can be read.
     """
     path, first_error = Path(path), None
     for candidate in (path, _previous(path)):
         if os.path.lexists(candidate):
             try:
-                return read(candidate), candidate
+                return read(candidate, kind), candidate
             except RunFileError as error:
                 first_error = first_error or error
     if first_error:
@@ -207,6 +208,7 @@ def _is_whole(path):
         return False
 
 
+@held()
 def _unpack(image):
     """Return the tree of HDF5 bytes. Raises RunFileError or, as h5py does, nearly anything."""
     with h5py.File(io.BytesIO(image), "r") as file:

@@ -28,7 +28,7 @@ def run_seeds(task, arguments, argv):
     outs = {seed: top / f"seed-{seed}" for seed in range(first, last)}
     runs = {seed: of_seed(task, arguments, seed) for seed in outs}  # {name: config}, "" for one run
     files = {seed: [out / name / "run.h5" for name in runs[seed]] for seed, out in outs.items()}
-    missing = [s for s in outs if not all(map(finished, files[s], runs[s].values()))]
+    missing = [s for s in outs if not all(map(is_done, files[s], runs[s].values()))]
     workers = min(arguments.workers or cores(), max(len(missing), 1))
     print(f"{len(outs) - len(missing)} of {len(outs)} seeds are done; {workers} at a time")
     running = set()
@@ -59,7 +59,7 @@ def of_seed(task, arguments, seed):
     return {name: config.make(task.name, changes, given) for name, changes in runs.items()}
 
 
-def finished(path, p):
+def is_done(path, p):
     """True if the run file is there, whole, and of this config; with fewer episodes it goes on."""
     try:
         return path.exists() and config.from_json(runfile.read(path)["config"]) == p

@@ -106,10 +106,9 @@ def resealed_truncated(data, dice):
 
 def resealed_schema(data, dice):
     """Set the schema or the content hash to something else, as a program with h5py would."""
-    name, value = dice.choice(
-        [("schema", 2), ("schema", 0), ("schema", -1), ("schema", 1.0), ("schema", "1")]
-        + [("schema", None), ("sha256", None), ("sha256", "0" * 64), ("sha256", 0)]
-    )
+    schemas = (runfile.SCHEMA + 1, runfile.SCHEMA - 1, 0, -1, 1.0, "1", None)
+    hashes = (None, "0" * 64, 0)
+    name, value = dice.choice([*(("schema", v) for v in schemas), *(("sha256", v) for v in hashes)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file.h5")
         path.write_bytes(data[: -runfile.SEAL_BYTES])

@@ -1,12 +1,14 @@
-"""Kill a tiny run with signal 9 at random moments, resume it, and compare what comes out (R1).
+"""Kill a tiny run at random moments, resume it, and compare what comes out (R1, R5).
 
-    python tests/kill_resume.py [COUNT] [--seed S]
+    python tests/kill_resume.py [COUNT] [--signal KILL | INT | TERM] [--seed S]
 
 Makes COUNT (100) kills: two of three are aimed at a save by watching for its temporary file, the
 others hit any moment, in training or in the closing comparison. After each kill every file must be
 readable; each finished run must equal, but for `seconds`, the run that nobody killed, bit for bit.
-Processes are forked from this one, so a start costs little. The exit status is 1 if anything is
-unreadable or differs, or if fewer than 30 percent of 20 or more kills fell into a save.
+After INT and TERM the process must end by itself within two seconds, with its own status and, at
+the end of standard error, the command to resume. Processes are forked from this one, so a start
+costs little. The exit status is 1 if anything is wrong, or if fewer than 30 percent of 20 or more
+KILLs fell into a save.
 """
 
 import argparse
@@ -15,7 +17,9 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # equal bits, safe forks
 
@@ -27,7 +31,7 @@ from damage_data import binary_files, make_arrays, pack  # noqa: E402
 
 import run_lr  # noqa: E402
 import run_reg  # noqa: E402
-from qgd_np import command, runfile  # noqa: E402
+from qgd_np import command, interrupts, runfile  # noqa: E402
 
 TASKS = {"lr": run_lr.TASK, "reg": run_reg.TASK}
 RECORDS = 50  # per batch: 250 training images
@@ -57,18 +61,28 @@ def differences(one, other, place=""):
     return [] if type(one) is type(other) and one == other else [place]
 
 
-def start(task, argv):
-    """Fork a process that runs the command line; return its id."""
+def start(task, argv, log):
+    """Fork a process that runs the command line, with standard error to a file; return its id."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.STOPPING)
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.STOPPING)
         return child
     status = 1
     try:
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1) for n in (1, 2))
+        command.make_runs = partial(heard, command.make_runs)
         status = command.main(TASKS[task], argv)
     finally:
         os._exit(status)
+
+
+def heard(make_runs, *rest):
+    """make_runs, and from here on signals come through: the run is now one that can be resumed."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.STOPPING)
+    return make_runs(*rest)
 
 
 def wait_for_a_save(child, out, rng):
@@ -77,7 +91,7 @@ def wait_for_a_save(child, out, rng):
     seen, wanted = 0, int(rng.integers(1, 5))
     while seen < wanted:
         while not any(map(os.path.exists, temps)):
-            if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if has_ended(child):
                 return False
         seen += 1
         while seen < wanted and any(map(os.path.exists, temps)):
@@ -86,23 +100,43 @@ def wait_for_a_save(child, out, rng):
     return True
 
 
-def kill_once(task, argv, out, rng, aim, longest):
-    """Start, kill; return (killed, in a save). Not killed: the run has ended by itself."""
-    child = start(task, argv)
-    if not aim:
+def has_ended(child):
+    """True if the process is over; it still waits to be collected."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def kill_once(child, out, rng, longest, kill):
+    """Send the signal some time; return (it came before the end, in a save, faults).
+
+    longest: how long to wait at most; 0: for a save.
+    """
+    if longest:
         time.sleep(rng.uniform(0, longest))
-    if not aim or wait_for_a_save(child, out, rng):
-        os.kill(child, signal.SIGKILL)
-    killed, _ = end(child)
-    return killed, killed and any(out.glob(f".*.{child}.tmp"))
+    if longest or wait_for_a_save(child, out, rng):
+        os.kill(child, kill.number)
+    hit, until = any(out.glob(f".*.{child}.tmp")), time.monotonic() + kill.within
+    while not has_ended(child):
+        if time.monotonic() > until:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.001)
+    status = end(child)
+    error = log_of(out).read_text()
+    if status == 0:
+        return False, False, []
+    if kill.number == signal.SIGKILL:
+        return True, any(out.glob(f".*.{child}.tmp")), []
+    well = status == 128 + kill.number and error.rstrip().endswith("--resume")
+    return True, hit, [] if well and "Traceback" not in error else [f"status {status}: {error}"]
 
 
 def end(child):
-    """Wait for the end of a process; return (whether it was killed, False)."""
-    _, status = os.waitpid(child, 0)
-    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
-        raise SystemExit(f"a run ended with status {os.WEXITSTATUS(status)}")
-    return os.WIFSIGNALED(status), False
+    """Wait for the end of a process; return its exit status, below 0 for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def log_of(out):
+    """The file with the standard error of the run in a folder."""
+    return out.with_suffix(".log")
 
 
 def unreadable(out):
@@ -119,11 +153,18 @@ def unreadable(out):
 def uninterrupted(task, argv, folder):
     """The tree of the run that nobody kills, and the seconds it took."""
     began = time.monotonic()
-    end(start(task, [*argv, "--out", str(folder)]))
+    finish(task, [*argv, "--out", str(folder)], folder)
     return runfile.read(folder / "run.h5"), time.monotonic() - began
 
 
-def campaign(count, seed, folder):
+def finish(task, argv, out):
+    """Run to the end, which must be a good one."""
+    status = end(start(task, argv, log_of(out)))
+    if status:
+        raise SystemExit(f"a run ended with status {status}: {log_of(out).read_text()}")
+
+
+def campaign(count, seed, kill, folder):
     """Make the kills; return {what: how many} and a list of faults."""
     rng, data, faults = np.random.default_rng(seed), make_archive(folder), []
     argv = {task: ["--data", str(data), *SMALL, *EPISODES] for task in TASKS}
@@ -133,17 +174,15 @@ def campaign(count, seed, folder):
         number = counts["finished runs"]
         task, out = ("lr", "reg")[number % 2], folder / f"run-{number}"
         tree, seconds = straight[task]
-        words = [*argv[task], "--out", str(out), "--resume"]
-        killed = True
-        while killed:
-            over = counts["kills"] == count  # the last run may finish
-            aim, longest = counts["kills"] % 3 > 0, 0.7 * seconds
-            killed, hit = end(start(task, words)) if over else kill_once(
-                task, words, out, rng, aim, longest
-            )  # fmt: skip
+        words, killed = [*argv[task], "--out", str(out), "--resume"], True
+        while killed and counts["kills"] < count:
+            child = start(task, words, log_of(out))
+            longest = 0 if counts["kills"] % 3 else 0.7 * seconds
+            killed, hit, found = kill_once(child, out, rng, longest, kill)
             counts["kills"] += killed
             counts["in a save"] += hit
-            faults += unreadable(out)
+            faults += found + unreadable(out)
+        finish(task, words, out)
         counts["finished runs"] += 1
         found = differences(tree, runfile.read(out / "run.h5"))
         faults += [f"{out.name} differs in {place}" for place in found]
@@ -152,16 +191,19 @@ def campaign(count, seed, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("count", nargs="?", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signal", choices=("KILL", "INT", "TERM"), default="KILL")
+    parser.add_argument("--within", type=float, default=2, help="seconds to end after a signal")
     arguments = parser.parse_args()
+    kill = SimpleNamespace(number=signal.Signals[f"SIG{arguments.signal}"], within=arguments.within)
     with tempfile.TemporaryDirectory() as folder:
-        counts, faults = campaign(arguments.count, arguments.seed, Path(folder))
+        counts, faults = campaign(arguments.count, arguments.seed, kill, Path(folder))
     print(", ".join(f"{what}: {number}" for what, number in counts.items()), end="; ")
     print(f"unreadable or different: {len(faults)}", *faults, sep="\n" if faults else "")
     few = counts["kills"] >= 20 and counts["in a save"] < 0.3 * counts["kills"]
-    return int(few or bool(faults))
+    return int(few and arguments.signal == "KILL" or bool(faults))
 
 
 if __name__ == "__main__":

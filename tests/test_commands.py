@@ -15,9 +15,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from kill_resume import SMALL, TASKS, differences, make_archive
+from damage_data import binary_files, make_arrays, pack
+from keep_schema import TINY, unpack_kept
+from kill_resume import RECORDS, SMALL, TASKS, differences, make_archive
 
-from qgd_np import backend, command, config, report, runfile
+from qgd_np import backend, command, config, interrupts, report, runfile
 
 ROOT = Path(__file__).resolve().parent.parent
 EPISODES = 6
@@ -29,7 +31,7 @@ both = pytest.mark.parametrize("task", ["lr", "reg"])
 @pytest.fixture(autouse=True)
 def signals():
     """The command line catches signals for good; give them back after each test."""
-    before = {number: signal.getsignal(number) for number in command.STOPPING}
+    before = {number: signal.getsignal(number) for number in interrupts.STOPPING}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -344,6 +346,21 @@ def test_resuming_a_finished_run_trains_nothing_and_gives_it_again(call, straigh
     assert np.array_equal(before["train"]["seconds"], again["train"]["seconds"])
 
 
+def test_resuming_a_finished_run_gives_its_table_again_and_touches_nothing(
+    call, straight, folder, capsys
+):
+    out = folder / "finished-again"
+    shutil.copytree(straight("lr"), out)
+    before, flags = content(out), ["--episodes", EPISODES, "--out", out, "--resume"]
+    capsys.readouterr()
+    assert call("lr", *flags) == 0 and content(out) == before
+    rows = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert [name for name in rows if name in POLICIES["lr"]] == POLICIES["lr"]
+    assert call("lr", *flags, "--iterates", 2, "--policies", "gd") == 0  # another comparison
+    assert run(out)["evaluation"]["gd"]["objective"].shape == (2, 10)
+    assert differences(run(straight("lr"))["train"], run(out)["train"]) == []
+
+
 def test_resuming_with_other_settings_says_which_and_needs_force(call, straight, folder, capsys):
     out = folder / "other-settings"
     shutil.copytree(straight("lr"), out)
@@ -359,21 +376,96 @@ def test_resuming_with_other_settings_says_which_and_needs_force(call, straight,
     assert "gamma: 0.95 -> 0.5" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "value", "line"),
+    [
+        (backend, "blas_threads", lambda: 99, "threads: {threads} -> 99"),
+        (backend, "describe", lambda device: "gpu: H100", "device: cpu -> gpu: H100"),
+        (command, "__version__", "9.9", "version: {version} -> 9.9"),
+    ],
+)
+def test_resuming_on_another_machine_or_version_says_which_and_needs_force(
+    module, name, value, line, call, straight, folder, capsys, monkeypatch
+):
+    out = folder / f"another-{name}"
+    shutil.copytree(straight("lr"), out)
+    before, flags = content(out), ["--episodes", EPISODES, "--out", out, "--resume"]
+    monkeypatch.setattr(module, name, value)
+    expected = line.format(**run(out))
+    assert f"({expected})" in refused(call, capsys, "lr", *flags) and content(out) == before
+    assert call("lr", *flags, "--force") == 0
+    assert f"differ: {expected}" in capsys.readouterr().out
+
+
+def test_resuming_on_other_images_under_the_same_name_is_refused(call, straight, folder, capsys):
+    out, data = folder / "other-images", folder / "elsewhere" / "tiny.tar.gz"
+    shutil.copytree(straight("lr"), out)
+    data.parent.mkdir()
+    images, *rest = make_arrays(RECORDS)
+    images[3, 5] ^= 1  # one pixel, one bit
+    data.write_bytes(pack(binary_files((images, *rest))))
+    flags = ["--data", data, "--episodes", EPISODES, "--out", out, "--resume"]
+    assert "(data_sha256: " in refused(call, capsys, "lr", *flags)
+    images[3, 5] ^= 1
+    images[240, 5] ^= 1  # neither trained on nor tested on
+    data.write_bytes(pack(binary_files((images, *rest))))
+    assert call("lr", *flags) == 0
+
+
+def test_resuming_on_the_same_images_under_another_name_goes_on_and_says_so(
+    small, call, straight, folder, capsys
+):
+    out, data = folder / "renamed-images", folder / "renamed.tar.gz"
+    shutil.copy(small[1], data)
+    for episodes, path in ((2, small[1]), (EPISODES, data)):
+        flags = ["--data", path, "--episodes", episodes, "--out", out, "--resume"]
+        assert call("lr", *flags) == 0
+    assert "another name: data: tiny.tar.gz -> renamed.tar.gz" in capsys.readouterr().out
+    assert differences(run(straight("lr")), run(out)) == ["/data"]
+
+
+@pytest.mark.parametrize("schema", range(1, runfile.SCHEMA + 1))
+def test_a_run_of_every_schema_goes_on_and_its_controller_is_used(
+    schema, call, folder, capsys, monkeypatch
+):
+    out = folder / f"schema-{schema}"
+    out.mkdir()
+    unpack_kept(schema, out)
+    before = run(out)["train"]
+    monkeypatch.setattr(backend, "blas_threads", lambda: 1)
+    # --force: fields of the config and versions may have come since
+    flags = [*TINY, "--episodes", 3, "--out", out, "--resume", "--force"]
+    assert call("lr", *flags) == 0
+    assert ("compared by name only" in capsys.readouterr().out) == (schema == 1)
+    after = run(out)
+    assert after["data_sha256"] and after["train"]["objective"].shape == (3, 5)
+    kept = {name: values[:2] for name, values in after["train"].items()}
+    assert differences(before, kept) == []
+    unpack_kept(schema, out)
+    for name in ("run", "controller"):
+        flags = ["--controller", out / f"{name}.h5", "--out", folder / f"schema-{schema}-{name}"]
+        assert call("lr", *TINY, *flags) == 0
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
     call, straight, folder, capsys
 ):
     out = folder / "damaged-checkpoint"
     flags = ["--episodes", EPISODES, "--checkpoint-episodes", 1, "--out", out]
     assert call("lr", *flags) == 0
+    whole = (out / "run.h5").read_bytes()
+    (out / "run.h5").unlink()
     (out / "checkpoint.h5").write_bytes(b"no longer a checkpoint")
     assert call("lr", *flags, "--resume") == 0
     assert "checkpoint.previous.h5" in capsys.readouterr().out
     assert differences(run(straight("lr")), run(out)) == []
     for name in ("checkpoint.h5", "checkpoint.previous.h5"):
         (out / name).write_bytes(b"no longer a checkpoint")
+    assert call("lr", *flags, "--resume") == 0  # finished: nothing to go on with
+    (out / "run.h5").unlink()
     assert "checkpoint.h5" in refused(call, capsys, "lr", *flags, "--resume")
-    shutil.copy(out / "run.h5", out / "checkpoint.h5")  # whole, but no checkpoint
-    assert "does not fit" in refused(call, capsys, "lr", *flags, "--resume")
+    (out / "checkpoint.h5").write_bytes(whole)
+    assert "holds 'run', not" in refused(call, capsys, "lr", *flags, "--resume")
 
 
 def test_a_hundred_kills_in_small(environment):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from kill_resume import SMALL, TASKS, make_archive
 
-from qgd_np import causes, command, config, figures, patterns
+from qgd_np import causes, command, config, figures, interrupts, patterns
 from qgd_np.flags import parser
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -22,7 +22,7 @@ PICTURES = ["training", "comparison", "pattern", "rule"]  # of a preset that is 
 @pytest.fixture(autouse=True)
 def signals():
     """The command line catches signals for good; give them back after each test."""
-    before = {number: signal.getsignal(number) for number in command.STOPPING}
+    before = {number: signal.getsignal(number) for number in interrupts.STOPPING}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -18,6 +18,7 @@ from damage_runfiles import realistic_trees, same, seal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from keep_schema import KINDS, unpack_kept
 
 from qgd_np import runfile
 from qgd_np.runfile import RunFileError
@@ -476,6 +477,7 @@ def test_a_newer_schema_is_refused_and_says_to_update(path, monkeypatch):
 
 
 def test_older_schemas_are_upgraded_one_by_one(path, monkeypatch):
+    monkeypatch.setattr(runfile, "SCHEMA", 1)
     runfile.write(path, {"rate": 0.5})
     monkeypatch.setattr(runfile, "SCHEMA", 3)
     upgrades = {1: lambda tree: {"alpha": tree["rate"]}, 2: lambda tree: {**tree, "beta": 1}}
@@ -489,6 +491,27 @@ def test_older_schemas_are_upgraded_one_by_one(path, monkeypatch):
 
 def test_every_older_schema_has_an_upgrade():
     assert sorted(runfile.UPGRADES) == list(range(1, runfile.SCHEMA))
+
+
+@pytest.mark.parametrize("schema", range(1, runfile.SCHEMA + 1))
+def test_kept_files_of_every_schema_are_read_as_ones_of_the_present(schema, tmp_path):
+    unpack_kept(schema, tmp_path)
+    run, checkpoint, controller = (runfile.read(tmp_path / f"{k}.h5", k) for k in KINDS)
+    about = {"kind", "task", "config", "version", "data", "data_sha256", "device", "threads"}
+    assert set(run) == about | {"train", "dqn", "evaluation", "iterate_seeds"}
+    assert set(checkpoint) == about | {"training"} and set(controller) == about | {"dqn"}
+    assert (run["task"], run["data"]) == ("lr", "tiny.tar.gz")
+    assert bool(run["data_sha256"]) == (schema > 1)  # schema 1 did not know it
+    assert same(run["dqn"], controller["dqn"]) and run["dqn"]["W1"].shape == (6, 3)
+    assert same(run["train"], checkpoint["training"]["train"])
+    assert run["train"]["objective"].shape == (2, 5)
+    assert run["evaluation"]["qgd"]["objective"].shape == (1, 5)
+
+
+def test_the_shipped_controllers_are_read():
+    for task in ("lr", "reg"):
+        tree = runfile.read(HERE.parent / "data" / "controllers" / f"{task}.h5", "controller")
+        assert tree["task"] == task and tree["dqn"]["W1"].shape == (6, 32)
 
 
 # -- generators -----------------------------------------------------------------------------

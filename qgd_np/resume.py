@@ -1,0 +1,84 @@
+"""Going on from a checkpoint: which folder may be used, what is in it, and what differs."""
+
+import json
+
+from . import runfile
+from .config import ConfigError
+
+
+def refuse_held(out, resume):
+    """Raise ConfigError for a folder that holds a run, unless that one is to be resumed."""
+    try:
+        held = out.is_dir() and [*out.glob("run.h5"), *out.glob("checkpoint*.h5")]
+    except OSError as error:
+        raise ConfigError(f"--out {out}: cannot be read ({error.strerror})") from error
+    if held and not resume:
+        raise ConfigError(f"--out {out} holds a run: add --resume, or choose another folder")
+
+
+def make_folder(out):
+    """Make the folder of the results and see that it can be written. Raises ConfigError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ".writable").touch()
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"--out {out}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def find_checkpoint(checkpoint):
+    """Return the tree to go on from, or None; say so if it is not the latest or not there."""
+    found = runfile.read_latest(checkpoint, "checkpoint")
+    if found is None:
+        print(f"no checkpoint in {checkpoint.parent}: starting from the beginning")
+        return None
+    snapshot, used = found
+    if used != checkpoint:
+        print(f"{checkpoint} is damaged or gone: going on from {used}")
+    return snapshot
+
+
+def check_same(snapshot, about, force):
+    """Say what differs from the run of a checkpoint; refuse what changes the result.
+
+    about: the root attributes of the present run. The number of episodes may be raised, and the
+    same images may have another name. Raises ConfigError for all else, unless forced.
+    """
+    before, after = (json.loads(tree["config"]) | tree for tree in (snapshot, about))
+    names = [name for name in after if name not in ("config", "episodes")]
+    differing = {
+        name: f"{name}: {str(before.get(name))[:40]} -> {str(after[name])[:40]}"
+        for name in names
+        if before.get(name) != after[name]
+    }
+    if not before["data_sha256"]:
+        print("the checkpoint is of an older version: its images are compared by name only")
+        differing.pop("data_sha256", None)
+    elif "data_sha256" not in differing and "data" in differing:
+        print(f"the same images under another name: {differing.pop('data')}")
+    text = "; ".join(differing.values())
+    if differing and not force:
+        raise ConfigError(
+            f"the checkpoint was made with other settings ({text}); "
+            "give the same ones, or --force to go on all the same"
+        )
+    if differing:
+        print(f"resuming although the settings differ: {text}")
+
+
+def finished(path, about, names, seeds):
+    """Return the tree of a run file that holds just what is asked for, else None.
+
+    about: its root attributes; names: its policies; seeds: its unseen iterates.
+    """
+    try:
+        tree = runfile.read(path, "run")
+    except runfile.RunFileError:
+        return None
+    same = all(tree.get(name) == value for name, value in about.items())
+    same = same and tree["iterate_seeds"].tolist() == list(seeds)
+    if not same or set(tree["evaluation"]) != set(names):
+        return None
+    return tree | {"evaluation": {name: tree["evaluation"][name] for name in names}}  # in order
