@@ -83,6 +83,7 @@ class Training:
         self.Q = DQN(
             (len(FEATURES), *p.dqn_hidden, k), self._rng(THETA), p.beta, p.gamma,
             p.optimizer, p.target_every, p.double, p.clip, p.n_steps, p.label, p.explore,
+            p.accepts,
         )  # fmt: skip
         self.memory = Memory(p.A, p.B, p.steps, len(FEATURES))
         self.draws = SimpleNamespace(exploration=self._rng(EXPLORATION), replay=self._rng(REPLAY))
