@@ -121,11 +121,11 @@ def ten_seeds(first):
 CAUSES_BASE = PAPER | epsilon(1.0, 0.1, 5) | dict(train_size=5000, episodes=20)
 CAUSES = {
     "paper": {},
+    "summed": dict(beta=3.2, beta_last=3.2),  # no default: Eq. 10 without its division by |S| = 64
     "target-network": of_default("target_every"),
     "double-q": of_default("target_every", "double"),  # it needs the second network
     "adam": dict(optimizer="adam", beta=Config.beta, beta_last=Config.beta),
     "reward-scale": of_default("c1", "c2"),
-    "reward-10": dict(c1=10.0, c2=10.0),  # no default: the paper gives neither c nor f_lb
     "f_lb": of_default("f_lb", "gap"),
     "gamma": of_default("gamma"),
     "n-steps": of_default("n_steps"),
