@@ -10,7 +10,7 @@ import numpy as np
 
 from .measure import SIZES, problem, step_times, training
 
-FULL = 60  # episodes after which the memory of A + B episodes is full
+EPISODES, CHUNK = 200, 20  # episodes are compared by the medians of chunks
 
 
 def growth():
@@ -18,16 +18,25 @@ def growth():
 
     Memory: the bytes in arrays, at their peak for n and width, after the episode for episodes.
     """
-    by_episode, (f, x) = {}, problem(200, sizes=(64, 20, 10))
-    tracemalloc.start()
-    for e, (seconds, _) in enumerate(training(f, x, 120, 30), 1):
-        by_episode[e] = {"seconds": seconds, "memory": tracemalloc.get_traced_memory()[0]}
-    tracemalloc.stop()
     return {
         "n": {n: size_costs(n, SIZES) for n in (3000, 6000, 12000)},
         "width": {q: size_costs(3000, (SIZES[0], q, SIZES[-1])) for q in (50, 100, 200, 400)},
-        "episode": {e: costs for e, costs in by_episode.items() if e > FULL},
+        "episode": episode_costs(),
     }
+
+
+def episode_costs():
+    """What an episode costs, by its number, once the memory of A + B episodes is full."""
+    seconds, memory = np.zeros((2, EPISODES))
+    tracemalloc.start()
+    for e, (spent, _) in enumerate(training(*problem(200, sizes=(64, 20, 10)), EPISODES, 30)):
+        seconds[e], memory[e] = spent, tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    chunks = range(CHUNK, EPISODES, CHUNK)
+    return {
+        e: {"seconds": float(np.median(seconds[e : e + CHUNK])),
+            "memory": float(np.median(memory[e : e + CHUNK]))} for e in chunks
+    }  # fmt: skip
 
 
 def size_costs(n, sizes):

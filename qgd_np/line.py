@@ -83,7 +83,8 @@ class Point:
     def x(self):
         """The vector (P,) of this iterate."""
         if self._x is None:
-            self._x = self.base.x + self.scale * self.vector
+            self._x = self.scale * self.vector
+            self._x += self.base.x
         return self._x
 
     @quiet

@@ -231,10 +231,13 @@ def torch_loop(f, x, device):
 
 
 def training(f, x, episodes, steps=T):
-    """Algorithm 3 with random actions; yields for every episode its seconds, and those of them
-    that were spent outside of the objective and the DQN."""
+    """Algorithm 3 with random actions; yields (seconds, outside) for every episode.
+
+    outside: those seconds that were spent outside of the objective and the DQN. The memory is a
+    small one, full early, so that what would grow from then on shows.
+    """
     p = config.make("lr", dict(steps=steps, M=1, starts=1, episodes=episodes, alpha_c=0.01,
-                               epsilon_last=1.0, explore="uniform"))  # fmt: skip
+                               epsilon_last=1.0, explore="uniform", A=5, B=5))  # fmt: skip
     exploration, replay, theta = (np.random.default_rng(k) for k in range(3))
     Q = DQN((6, *p.dqn_hidden, 2), theta, p.beta, p.gamma, p.optimizer, p.target_every, p.double)
     draws, clocks = SimpleNamespace(exploration=exploration, replay=replay), (Clock(f), Clock(Q))
