@@ -4,8 +4,10 @@ Every statement ends in a tag: `A3:12` is line 12 of the list in the docstring o
 `D7` a decision of ours (the table in README.md), `log` keeps a number and changes nothing.
 
 f is an objective (objective.py): f(x), f.gradient(x), f.observe(x, d, d_before). p holds the
-parameters, with the names of config.py. Q is the DQN, starts where the episodes begin. Algorithms 3
-and 4 are generators: they hand over each episode's history as it ends, to be shown and saved.
+parameters, with the names of config.py. Q is the DQN; a start is an x_1 that knows where the plain
+steps from it end (starts.py). Algorithms 1 and 2 take the M - 1 plain steps of 3 and 4 too (D22);
+with M = 1 they are as printed. Algorithms 3 and 4 are generators: they hand over each episode's
+history as it ends, to be shown and saved.
 """
 
 import math
@@ -13,7 +15,7 @@ import math
 from .environment import ACCEPT, HALF, RAISE, schedule, state
 
 
-def q_gradient_descent_alpha(f, x_1, Q, p, history):
+def q_gradient_descent_alpha(f, start, Q, p, history):
     """Algorithm 1, Q-gradient descent for the learning rate; returns the last iterate (D10).
 
     1   xbar = x_1, d(xbar) = -grad f(x_1), alpha_1 = alpha_c
@@ -27,14 +29,18 @@ def q_gradient_descent_alpha(f, x_1, Q, p, history):
     9       x_{t+1} = xbar + alpha_{t+1} d(xbar)
     10  return x_T
     """
-    xbar, d, alpha = x_1, -f.gradient(x_1), p.alpha_c                                   # A1:1
-    x, d_before, F = x_1, d, []                                                         # D11
-    for t in range(1, p.steps + 1):                                                     # A1:2
+    x, F, t_1 = start.begin(p.M, history)                                               # D22
+    for t in range(t_1, p.M):                                                           # D22
+        F = F + [f(x)]                                                                  # D6
+        x = x - p.alpha_c * f.gradient(x)                                               # D22
+        history.add(t, f(x), p.alpha_c, ACCEPT, x=x)                                    # log
+    x = start.keep(p.M, x, F, history)                                                  # D22
+    xbar, d, alpha = x, -f.gradient(x), p.alpha_c                                       # A1:1
+    d_before = d                                                                        # D11
+    for t in range(p.M, p.steps + 1):                                                   # A1:2
         seen = f.observe(x, d, d_before)                                                # D9
         s = state(alpha, p.alpha_c, p.alpha_c, seen, F, p)                              # A1:3
         a = Q.greedy(s)                                                                 # A1:4
-        if t < p.M:                                                                     # D22
-            a = ACCEPT                                                                  # D22
         F, d_before = F + [f(x)], d                                                     # D6
         if a == HALF:                                                                   # A1:5
             alpha = alpha / 2                                                           # A1:6
@@ -47,7 +53,7 @@ def q_gradient_descent_alpha(f, x_1, Q, p, history):
     return x                                                                            # A1:10
 
 
-def q_gradient_descent_lambda(g, x_1, Q, p, history):
+def q_gradient_descent_lambda(g, start, Q, p, history):
     """Algorithm 2, Q-gradient descent for the regularization coefficient.
 
     1   xbar = x_1, d(xbar) = -grad g_lambda(x_1), lambda_1 = lambda_c
@@ -63,14 +69,18 @@ def q_gradient_descent_lambda(g, x_1, Q, p, history):
     11      x_{t+1} = xbar + alpha d(xbar)
     12  return x_T
     """
-    xbar, d, lam = x_1, -g.gradient(x_1, p.lambda_c), p.lambda_c                        # A2:1
-    x, d_before, G = x_1, d, []                                                         # D11
-    for t in range(1, p.steps + 1):                                                     # A2:2
+    x, G, t_1 = start.begin(p.M, history)                                               # D22
+    for t in range(t_1, p.M):                                                           # D22
+        G = G + [g(x, p.lambda_c)]                                                      # D6
+        x = x - p.alpha * g.gradient(x, p.lambda_c)                                     # D22
+        history.add(t, g(x), p.lambda_c, ACCEPT, x=x)                                   # log
+    x = start.keep(p.M, x, G, history)                                                  # D22
+    xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c                            # A2:1
+    d_before = d                                                                        # D11
+    for t in range(p.M, p.steps + 1):                                                   # A2:2
         seen = g.observe(x, d, d_before, lam)                                           # D9
         s = state(lam, p.lambda_c, p.alpha, seen, G, p)                                 # A2:3
         a = Q.greedy(s)                                                                 # A2:4
-        if t < p.M:                                                                     # D22
-            a = ACCEPT                                                                  # D22
         G, d_before = G + [g(x, lam)], d                                                # D6
         if a == HALF:                                                                   # A2:5
             lam = lam / 2                                                               # A2:6
@@ -113,15 +123,16 @@ def q_learning_alpha(f, starts, Q, theta_0, memory, p, draws, histories, first=1
     Q.theta = theta_0                                                                   # A3:1
     for e in range(first, p.episodes + 1):                                              # A3:2
         history = histories(e)                                                          # log
-        x, F, first_t = starts.begin(e)                                                 # D21
+        start = starts.of(e)                                                            # D21
+        x, F, t_1 = start.begin(p.M, history)                                           # D21
         epsilon = schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)      # D19
         Q.beta = schedule(e, p.beta, p.beta_last, p.beta_episodes)                      # D24
         Q.draw_exploration(draws.exploration)                                           # D26
-        for _ in range(first_t, p.M):                                                   # A3:3
+        for t in range(t_1, p.M):                                                       # A3:3
             F = F + [f(x)]                                                              # D6
             x = x - p.alpha_c * f.gradient(x)                                           # A3:4
-        x = starts.keep(e, x, F)                                                        # D21
-        history.add_plain([*F[1:], f(x)], p.alpha_c)                                    # log
+            history.add(t, f(x), p.alpha_c, ACCEPT, x=x)                                # log
+        x = start.keep(p.M, x, F, history)                                              # D21
         xbar, d, alpha = x, -f.gradient(x), p.alpha_c                                   # A3:5
         seen = f.observe(x, d, d)                                                       # D11
         s_next = state(alpha, p.alpha_c, p.alpha_c, seen, F, p)                         # D11
@@ -190,15 +201,16 @@ def q_learning_lambda(g, h, starts, Q, theta_0, memory, p, draws, histories, fir
     m = h if p.reward == "error" else g                                                 # D14
     for e in range(first, p.episodes + 1):                                              # A4:2
         history = histories(e)                                                          # log
-        x, G, first_t = starts.begin(e)                                                 # D21
+        start = starts.of(e)                                                            # D21
+        x, G, t_1 = start.begin(p.M, history)                                           # D21
         epsilon = schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)      # D19
         Q.beta = schedule(e, p.beta, p.beta_last, p.beta_episodes)                      # D24
         Q.draw_exploration(draws.exploration)                                           # D26
-        for _ in range(first_t, p.M):                                                   # A4:3
+        for t in range(t_1, p.M):                                                       # A4:3
             G = G + [g(x, p.lambda_c)]                                                  # D6
             x = x - p.alpha * g.gradient(x, p.lambda_c)                                 # A4:4
-        x = starts.keep(e, x, G)                                                        # D21
-        history.add_plain([*G[1:], g(x, p.lambda_c)], p.lambda_c)                       # log
+            history.add(t, g(x, p.lambda_c), p.lambda_c, ACCEPT, x=x)                   # log
+        x = start.keep(p.M, x, G, history)                                              # D21
         xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c                        # A4:5
         seen = g.observe(x, d, d, lam)                                                  # D11
         s_next = state(lam, p.lambda_c, p.alpha, seen, G, p)                            # D11

@@ -89,6 +89,11 @@ def choose(device, tf32=False):
     return chosen
 
 
+def tf32():
+    """True if a GPU's products were asked for in TensorFloat-32."""
+    return os.environ.get("CUPY_TF32") == "1"
+
+
 def synchronize(device):
     """Wait until the device has done what it was told; for timings only."""
     if device == "gpu":

@@ -95,8 +95,8 @@ def search_lambda(g, h, x_1, p, history):
     """Play the best sequence of actions that a beam search finds from x_1; returns the last x.
 
     The search extends the BEAM best sequences by BLOCK steps in every way of SEARCHED and keeps
-    those with the lowest validation error h. It looks where it is going, which no controller can: a measure of
-    what the actions allow, not a rival.
+    those with the lowest validation error h. It looks where it is going, which no controller can:
+    a measure of what the actions allow, not a rival.
     """
     beam = [(1.0, [], start_lambda(g, x_1, p))]
     while len(beam[0][1]) < p.steps:

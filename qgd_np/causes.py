@@ -24,7 +24,7 @@ def measures(run):
     error         root mean square TD error in the last tenth, in % of |mean max_a Q|: the loss
                   itself grows with the square of the rewards
     drift         how far the mean of max_a Q on fixed held-out states ranges over the last quarter
-                  of the episodes, (max - min) / |mean|, in %
+                  of the episodes, (max - min) / |mean|, in %; inf if the loss is not finite
     exploded      whether the TD loss of the last tenth is above ten times the lowest (it converged
                   and then rose), an update led out of the finite numbers and was not taken (D23),
                   or a loss is not finite
@@ -37,7 +37,7 @@ def measures(run):
         first, last, q_last = loss[:tenth].mean(), loss[-tenth:].mean(), q[-quarter:]
         lowest = min(part.mean() for part in np.array_split(loss, min(10, len(loss))))
         error = 100 * np.sqrt(2 * last) / abs(q[-tenth:].mean())
-        drift = 100 * np.ptp(q_last) / abs(q_last.mean())
+        drift = 100 * np.ptp(q_last) / abs(q_last.mean()) if np.isfinite(last) else np.inf
     exploded = last > EXPLODED * lowest or run.train["rejected"][-1] or not np.isfinite(loss).all()
     return {
         "first": first, "lowest": lowest, "last": last, "error": error, "drift": drift,
@@ -100,10 +100,14 @@ def picture(runs):
 
 
 def dots(ax, values, exploded, y, colour):
-    """The values of one row at height y, those that are finite."""
+    """The values of one row at height y; what is not finite is a cross at the right edge."""
+    look = dict(s=14, color=colour, lw=0.8, alpha=0.7)
+    finite = np.isfinite(values)
     for which, marker in ((~exploded, "o"), (exploded, "x")):
-        x = values[which & np.isfinite(values)]
-        ax.scatter(x, np.full(len(x), y), s=14, marker=marker, color=colour, lw=0.8, alpha=0.7)
+        x = values[which & finite]
+        ax.scatter(x, [y] * len(x), marker=marker, **look)
+    if not finite.all():
+        ax.scatter([0.96], [y], marker="x", transform=ax.get_yaxis_transform(), **look)
     median = np.median(values)
     if np.isfinite(median):
         ax.plot([median, median], [y - 0.35, y + 0.35], color=colour, lw=1.8)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, backend, config, interrupts, runfile
+from .comparison import controller_tree, evaluate, load_controllers, policies
 from .data import DataError, load
-from .experiment import Problem, Training, controller_tree, evaluate, load_controller, policies
+from .experiment import Problem, Training
 from .flags import check_flags, list_presets, parser, resume_line
 from .interrupts import Stopped
 from .report import banner, report_divergence, table, tracer
@@ -77,32 +78,33 @@ def make_runs(task, settings, out, arguments):
 
 def one_run(task, p, out, arguments):
     """Train (or load) one DQN, compare it, write OUT/run.h5; returns that path."""
-    Q, tree, path = None, None, out / "run.h5"
+    controllers, tree, path = {}, None, out / "run.h5"
     if arguments.controller is not None:
-        Q, own = load_controller(task, arguments.controller)
-        p = config.make(task.name, vars(p), {"M": min(own["M"], p.steps)})
+        controllers = load_controllers(task, arguments.controller, p)
+        p = controllers["qgd"][1]
     make_folder(out)
     device = backend.choose(arguments.device, p.tf32)
     data = load(arguments.data, p.train_size, p.validation_size)
     about = description(task, p, data, device)
     banner(about, data)
-    if arguments.resume and Q is None:
-        names = policies(task, Q, chosen_policies(task, arguments))
+    if arguments.resume and not controllers:
+        names = policies(task, {"qgd": (None, p)}, chosen_policies(task, arguments))
         tree = finished(path, about, names, unseen(arguments))
     if tree is None:
-        tree = results(task, p, Problem(data, p, device), about, Q, out, arguments)
-    print(table(task, tree))
+        tree = results(task, p, Problem(data, p, device), about, controllers, out, arguments)
+    print(table(tree))
     print(f"results  {path}")
     return path
 
 
-def results(task, p, problem, about, Q, out, arguments):
+def results(task, p, problem, about, controllers, out, arguments):
     """Train a DQN, if none is given, and compare it; returns the tree that is now in OUT/run.h5."""
     tree, seeds = about | {"kind": "run"}, unseen(arguments)
-    if Q is None:
+    if not controllers:
         Q, tree["train"] = trained(task, problem, p, about, out, arguments)
-    tree |= {"dqn": controller_tree(task, Q, p), "iterate_seeds": np.array(seeds)}
-    tree["evaluation"] = compare(task, problem, Q, p, seeds, arguments)
+        controllers = {"qgd": (Q, p)}
+    tree |= {"dqn": controller_tree(task, *controllers["qgd"]), "iterate_seeds": np.array(seeds)}
+    tree["evaluation"] = compare(task, problem, controllers, p, seeds, arguments)
     runfile.write(out / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
     runfile.write(out / "run.h5", tree)
     return tree
@@ -176,7 +178,7 @@ def chosen_policies(task, arguments):
     return arguments.policies or everything
 
 
-def compare(task, problem, Q, p, seeds, arguments):
+def compare(task, problem, controllers, p, seeds, arguments):
     """The closing comparison with a progress bar over policies and iterates."""
     from tqdm import tqdm
 
@@ -186,6 +188,6 @@ def compare(task, problem, Q, p, seeds, arguments):
             bar.set_postfix(policy=name, refresh=False)
             bar.update()
 
-        trace = tracer(task, Q) if arguments.trace else None
+        trace = tracer(task, controllers["qgd"][0]) if arguments.trace else None
         chosen = chosen_policies(task, arguments)
-        return evaluate(task, problem, Q, p, seeds, chosen, progress, trace)
+        return evaluate(task, problem, controllers, p, seeds, chosen, progress, trace)

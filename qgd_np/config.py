@@ -35,16 +35,16 @@ class Config:
     hidden: tuple = option((100,), "hidden layers of the objective net (D1)")
     loss: str = option("softmax", "loss of the objective net (D2)", ("softmax", "eq2"))
     alpha_c: float = option(1.0, "learning rate after an accept (paper 4.2)")
-    alpha: float = option(1.0, "fixed learning rate of Algorithms 2 and 4 (paper 4.2)")
-    lambda_c: float = option(0.03, "regularization coefficient after an accept (measured)")
+    alpha: float = option(0.5, "fixed learning rate of Algorithms 2 and 4 (D29)")
+    lambda_c: float = option(0.01, "regularization coefficient after an accept (D29)")
 
     # the environment
     steps: int = option(100, "candidates in an episode, T (paper 4.2)")
     M: int = option(0, "M; 0: four fifths of the steps, which converges best (D18, D22)")
     f_lb: float = option(0.8, "lower bound in the reward, f_lb, g_lb or h_lb (D12, D25)")
-    gap: float = option(0.03, "least value of f - f_lb in the reward (D25)")
-    c1: float = option(0.02, "reward of a step that is no accept (D12)")
-    c2: float = option(0.02, "reward of an accept (D12)")
+    gap: float = option(0.1, "least value of f - f_lb in the reward (D25)")
+    c1: float = option(0.01, "reward of a step that is no accept (D12)")
+    c2: float = option(0.01, "reward of an accept (D12)")
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g as printed (D14)", REWARDS)
     starts: int = option(20, "x_1 used in turn; 1: as printed, 0: a new one each episode (D21)")
 
@@ -55,19 +55,20 @@ class Config:
     beta_last: float = option(1e-5, "learning rate of the DQN from episode beta_episodes on (D24)")
     beta_episodes: int = option(150, "episodes over which beta falls, linearly (D24)")
     gamma: float = option(0.95, "discount (D18)")
-    horizon: str = option("episode", "whether a state follows the last step, T (D27)", HORIZONS)
+    horizon: str = option("returned", "what follows the last step, T (D27, D28)", HORIZONS)
     batch: int = option(64, "experiences in a minibatch, |S| (paper 4.2)")
     A: int = option(20, "most recent episodes in the memory (D17)")
     B: int = option(20, "best episodes in the memory (D17)")
     epsilon_first: float = option(1.0, "epsilon in the first episode (D19)")
     epsilon_last: float = option(0.02, "epsilon from episode epsilon_episodes on (D19)")
     epsilon_episodes: int = option(50, "episodes over which epsilon falls (D19)")
+    accepts: float = option(0.4, "least share of accepts that an episode may draw (D26)")
     explore: str = option("episode", "share of accepts: drawn per episode, or uniform (D26)", DRAWS)
     label: str = option("fresh", "TD target: made when sampled, or when stored (D16)", LABELS)
     optimizer: str = option("adam", "how theta follows Eq. 10 (D24)", ("gd", "adam"))
     target_every: int = option(200, "updates between copies to the target network, 0: none (D24)")
     double: bool = option(True, "double-Q target (D24)")
-    n_steps: int = option(5, "rewards in a TD target; 1: as printed (D24)")
+    n_steps: int = option(25, "rewards in a TD target; 1: as printed (D24)")
     clip: float = option(0.0, "largest norm of the gradient of Eq. 10, 0: none (D24)")
 
     # the run
@@ -76,7 +77,10 @@ class Config:
 
 
 # what differs for the regularization coefficient
-REG = dict(train_size=1000, validation_size=5000, f_lb=0.6, M=5)  # paper 4.5
+REG = dict(
+    train_size=1000, validation_size=5000,  # paper 4.5
+    M=5, f_lb=0.62, gap=0.02, gamma=0.97, accepts=0.0,  # D18, D25, D26
+)  # fmt: skip
 
 # what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
 PAPER = dict(
@@ -84,7 +88,7 @@ PAPER = dict(
     beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1, clip=0.0,
     label="fresh", A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50,
     explore="uniform", horizon="endless",
-    starts=1, M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
+    starts=1, M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9, alpha=1.0,
 )  # fmt: skip
 
 
@@ -117,11 +121,11 @@ def ten_seeds(first):
 CAUSES_BASE = PAPER | epsilon(1.0, 0.1, 5) | dict(train_size=5000, episodes=20)
 CAUSES = {
     "paper": {},
+    "summed": dict(beta=3.2, beta_last=3.2),  # no default: Eq. 10 without its division by |S| = 64
     "target-network": of_default("target_every"),
     "double-q": of_default("target_every", "double"),  # it needs the second network
     "adam": dict(optimizer="adam", beta=Config.beta, beta_last=Config.beta),
     "reward-scale": of_default("c1", "c2"),
-    "reward-10": dict(c1=10.0, c2=10.0),  # no default: the paper gives neither c nor f_lb
     "f_lb": of_default("f_lb", "gap"),
     "gamma": of_default("gamma"),
     "n-steps": of_default("n_steps"),
@@ -193,12 +197,13 @@ def check(config):
     at_least_0 = ("lambda_c", "validation_size", "M", "starts", "B", "target_every", "clip", "seed")
     at_least_0 += ("c1", "c2")
     rules += [(getattr(c, k) >= 0, k, "at least 0") for k in at_least_0]
-    shares = ("gamma", "epsilon_first", "epsilon_last")
+    shares = ("gamma", "epsilon_first", "epsilon_last", "accepts")
     rules += [(0 <= getattr(c, k) <= 1, k, "from 0 to 1") for k in shares]
     rules += [
         (all(1 <= size <= LARGEST for size in getattr(c, k) or [0]), k, "one or more sizes above 0")
         for k in ("hidden", "dqn_hidden")
     ]
+    rules += [(c.gamma < 1 or c.horizon != "returned", "gamma", "below 1 with --horizon returned")]
     rules += [(c.M <= c.steps, "M", f"at most the number of steps, {c.steps}")]
     for holds, name, wanted in rules:
         if not holds:

@@ -12,8 +12,6 @@ import numpy as np
 from .environment import ACCEPT
 from .mlp import MLP
 
-SHARE_OF_ACCEPTS = (0.4, 1.0)  # range of its uniform draw (D26)
-
 
 class DQN:
     """Q(s; theta), an MLP with identity output, trained by Eq. 10.
@@ -22,7 +20,8 @@ class DQN:
     """
 
     def __init__(self, sizes, rng, beta, gamma, optimizer="gd", target_every=0, double=False,
-                 clip=0.0, n_steps=1, label="fresh", explore="uniform"):  # fmt: skip
+                 clip=0.0, n_steps=1, label="fresh", explore="uniform",
+                 accepts=0.0):  # fmt: skip
         self.net = MLP(sizes)
         self.theta = self.net.initialise(rng, np.float64)  # (P,)
         self.frozen = self.theta.copy()  # the target network's parameters
@@ -30,7 +29,7 @@ class DQN:
         self.powers = gamma ** np.arange(n_steps + 1)  # 1, gamma, gamma^2, ...
         self.optimizer, self.target_every, self.double = optimizer, target_every, double
         self.clip, self.label = clip, label
-        self.explore = explore
+        self.explore, self.accepts = explore, accepts
         self.weights = np.full(sizes[-1], 1 / sizes[-1])  # (k,): of the exploring actions
         self.m, self.v = np.zeros_like(self.theta), np.zeros_like(self.theta)  # Adam's moments
         self.updates = self.rejected = 0
@@ -56,7 +55,7 @@ class DQN:
         exploring actions cannot show.
         """
         if self.explore == "episode":
-            share = rng.uniform(*SHARE_OF_ACCEPTS)
+            share = rng.uniform(self.accepts, 1.0)
             self.weights[:] = (1 - share) / (len(self.weights) - 1)
             self.weights[ACCEPT] = share
 

@@ -1,4 +1,4 @@
-"""From a config to results: the problem, the training of a DQN, and the closing comparison.
+"""From a config to a trained DQN: the task, the problem, and the training.
 
 Random streams, all from the one root seed: theta_0, exploration, replay, the x_1 of each episode,
 and the held-out states. The unseen iterates of the comparison have seeds of their own.
@@ -13,11 +13,12 @@ import numpy as np
 from . import runfile
 from .backend import to_device
 from .dqn import DQN
-from .environment import ACTIONS, FEATURE_MAP, FEATURES
+from .environment import ACTIONS, FEATURES
 from .history import History
 from .mlp import MLP
 from .objective import ErrorRate, Objective, check_fits
 from .replay import Memory
+from .starts import Start, Starts
 
 THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
 
@@ -28,7 +29,7 @@ class Task:
 
     name: "lr" or "reg"; value: what is adjusted, "alpha" or "lambda";
     learn(problem, starts, Q, theta_0, memory, p, draws, histories, first): Algorithm 3 or 4;
-    apply(problem, x_1, Q, p, history): Algorithm 1 or 2;
+    apply(problem, start, Q, p, history): Algorithm 1 or 2;
     baselines: {policy: function(problem, x_1, p, history)}; more: the same for --compare-more;
     about: the text of --help; lines: the printed line of each action, for --trace.
     """
@@ -82,10 +83,11 @@ class Training:
         self.Q = DQN(
             (len(FEATURES), *p.dqn_hidden, k), self._rng(THETA), p.beta, p.gamma,
             p.optimizer, p.target_every, p.double, p.clip, p.n_steps, p.label, p.explore,
+            p.accepts,
         )  # fmt: skip
         self.memory = Memory(p.A, p.B, p.steps, len(FEATURES))
         self.draws = SimpleNamespace(exploration=self._rng(EXPLORATION), replay=self._rng(REPLAY))
-        self.starts = Starts(problem.f, lambda k: problem.iterate(p.seed, START, k), p.starts, p.M)
+        self.starts = Starts(problem.f, lambda k: problem.iterate(p.seed, START, k), p.starts)
         self.done = 0
         self.held = self._held_out_states()
         self.log = empty_log(p.episodes, p.steps, task.value)
@@ -121,9 +123,9 @@ class Training:
         rng, states = self._rng(HELD_OUT), []
         Q = SimpleNamespace(greedy=lambda s: int(rng.integers(len(ACTIONS[self.task.name]))))
         history = History(self.p.steps, trace=lambda t, s, *rest: states.append(s))
-        x_1 = self.problem.iterate(self.p.seed, HELD_OUT)
-        self.task.apply(self.problem, x_1, Q, self.p, history)
-        return np.array(states[self.p.M - 1 :] or states)  # Q is trained from t = M on
+        start = Start(self.problem.f, self.problem.iterate(self.p.seed, HELD_OUT))
+        self.task.apply(self.problem, start, Q, self.p, history)
+        return np.array(states)
 
     def tree(self):
         """A snapshot of the training after an episode, for a checkpoint."""
@@ -156,33 +158,6 @@ class Training:
             self.log[name][: self.done] = values
 
 
-class Starts:
-    """The x_1 of the training episodes, and what the plain steps from each end in (D21).
-
-    The M - 1 plain steps from one x_1 are the same in every episode, so they are taken once and
-    x_M and F are kept. x_1(k) makes an iterate; `count` of them are used in turn, 0: never twice.
-    """
-
-    def __init__(self, f, x_1, count, M):
-        self.f, self.x_1, self.count, self.M = f, x_1, count, M
-        self.kept = {}  # {k: (x_M as a vector (P,), F)}
-
-    def begin(self, e):
-        """Where episode e begins: x_t, F up to t - 1, and t, which is 1 or M."""
-        k = e % self.count if self.count else e
-        if k not in self.kept:
-            return self.x_1(k), [], 1
-        vector, F = self.kept[k]
-        return self.f.point(vector), F, self.M
-
-    def keep(self, e, x, F):
-        """Keep x_M; return it as a point of no line, as it will be when it is used again."""
-        vector = getattr(x, "x", x)
-        if self.count:
-            self.kept[e % self.count] = vector, F
-        return self.f.point(vector)
-
-
 def shapes(tree, grows=False):
     """The shapes in a snapshot of a training, without the lengths that grow with the episodes."""
     if not isinstance(tree, dict):
@@ -203,77 +178,3 @@ def nanmean(values):
     """The mean of what is not NaN; NaN, without a warning, if nothing is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-# -- the trained controller -----------------------------------------------------------------------
-
-
-def controller_tree(task, Q, p):
-    """/dqn of the run file: theta layer by layer and what is needed to use it."""
-    tree = {}
-    for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
-        tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
-    about = dict(features=list(FEATURES), feature_map=FEATURE_MAP, actions=list(ACTIONS[task.name]))
-    return tree | about | {"sizes": np.array(Q.net.sizes), "M": p.M}
-
-
-def load_controller(task, path):
-    """Return the DQN of a run file or a shipped controller, and its M.
-
-    Raises RunFileError for a file that holds none, or one for another task or feature map.
-    """
-    tree = runfile.read(path).get("dqn")
-    wanted = {"actions": list(ACTIONS[task.name]), "feature_map": FEATURE_MAP}
-    if not isinstance(tree, dict) or any(tree.get(k) != v for k, v in wanted.items()):
-        raise runfile.RunFileError(f"{path}: holds no controller for run_{task.name}.py")
-    try:
-        Q = DQN(tree["sizes"], np.random.default_rng(0), 0.0, 0.0)
-        for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
-            W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
-        if Q.net.sizes[0] != len(FEATURES) or Q.net.sizes[-1] != len(ACTIONS[task.name]):
-            raise ValueError("sizes")
-        if tree["M"] < 1:
-            raise ValueError("M")
-        return Q, {"M": int(tree["M"])}
-    except (KeyError, ValueError, TypeError) as error:
-        raise runfile.RunFileError(f"{path}: the controller in it is not complete") from error
-
-
-# -- the closing comparison -----------------------------------------------------------------------
-
-
-def policies(task, Q, chosen=None):
-    """{name: function(problem, x_1, p, history)}: Q-gradient descent and the chosen others.
-
-    chosen: names of the task's policies; None: the baselines.
-    """
-    qgd = lambda problem, x_1, p, history: task.apply(problem, x_1, Q, p, history)  # noqa: E731
-    known = task.baselines | {"qgd": qgd} | task.more
-    wanted = {"qgd", *(task.baselines if chosen is None else chosen)}
-    return {name: policy for name, policy in known.items() if name in wanted}
-
-
-def evaluate(task, problem, Q, p, seeds, chosen=None, progress=lambda *at: None, trace=None):
-    """Run the policies from the unseen iterates of `seeds`; return /evaluation of the run file.
-
-    Arrays (K, T): objective, test_accuracy, alpha or lambda, action; seconds (K,). The trace is
-    called at the steps of Q-gradient descent.
-    """
-    tree = {}
-    for name, policy in policies(task, Q, chosen).items():
-        runs = []
-        for k, seed in enumerate(seeds):
-            progress(name, k)
-            history = History(p.steps, problem.errors(), trace if name == "qgd" else None)
-            x = policy(problem, problem.iterate(seed), p, history)
-            history.close(x, 0.0, 0.0)
-            runs.append(history)
-        tree[name] = {
-            "objective": np.array([h.objective for h in runs]),
-            task.value: np.array([h.value for h in runs]),
-            "action": np.array([h.action for h in runs]),
-            "seconds": np.array([h.seconds for h in runs]),
-        }
-        for error in problem.errors():
-            tree[name][f"{error}_accuracy"] = 1 - np.array([h.error[error] for h in runs])
-    return tree

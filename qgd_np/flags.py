@@ -29,7 +29,8 @@ def parser(task):
     add("--out", help="folder of the results [runs/TASK-PRESET-SEED]")
     add("--resume", action="store_true", help="go on from the last checkpoint in --out")
     add("--force", action="store_true", help="resume although the settings differ")
-    add("--controller", metavar="FILE", help="no training: evaluate this trained DQN")
+    add("--controller", nargs="+", metavar="FILE",
+        help="no training: evaluate this trained DQN; more files: compare them")  # fmt: skip
     add("--iterates", type=int, default=3, metavar="K", help="unseen x_1 to compare on [3]")
     add("--iterate-seed", type=int, default=1000, metavar="S0", help="seed of the first [1000]")
     known = ", ".join([*task.baselines, *task.more])

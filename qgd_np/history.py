@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from .environment import ACCEPT
+LOGGED = ("objective", "value", "action", "reward", "td_loss")
 
 
 class History:
@@ -36,10 +36,19 @@ class History:
         if self.trace and s is not None:
             self.trace(t, s, a, value, f_x)
 
-    def add_plain(self, objective, value):
-        """Log the plain steps t = 1, ..., M - 1 that open an episode: their f or g, all accepts."""
-        k = len(objective)
-        self.objective[:k], self.value[:k], self.action[:k] = objective, value, ACCEPT
+    def opening(self, M):
+        """What is logged of the steps t < M, to be given to `restore`."""
+        arrays = {name: getattr(self, name)[: M - 1].copy() for name in LOGGED}
+        errors = {name: values[: M - 1].copy() for name, values in self.error.items()}
+        return arrays, errors, self.diverged_at
+
+    def restore(self, opening):
+        """Log steps that were taken before."""
+        arrays, errors, self.diverged_at = opening
+        for name, values in arrays.items():
+            getattr(self, name)[: len(values)] = values
+        for name, values in errors.items():
+            self.error[name][: len(values)] = values
 
     def close(self, x, episode_return, epsilon):
         """Log what is known at the end: the last iterate and the return."""

@@ -25,7 +25,7 @@ def report_divergence(training):
               f"{training.Q.rejected} updates of theta not taken")  # fmt: skip
 
 
-def table(task, tree):
+def table(tree):
     """One row per policy, mean and standard deviation over the K iterates, then the differences.
 
     "at the end" is the last candidate (D10). Then, for the learning rate, the accepted iterate with
@@ -33,7 +33,7 @@ def table(task, tree):
     """
     K = len(tree["iterate_seeds"])
     images = "SYNTHETIC images" if tree["data"] == "synthetic" else tree["data"]
-    reg = task.value == "lambda"
+    reg = "lambda" in tree["evaluation"]["qgd"]
     more = ("train error", "valid. error") if reg else ("accepted: f", "accuracy")
     rows = [
         f"\n{images}, {K} initial iterates never trained on; mean +- standard deviation",

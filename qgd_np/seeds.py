@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import runfile
-from .config import ConfigError, preset
+from . import config, runfile
+from .config import ConfigError
 
 
 def run_seeds(task, arguments, argv):
@@ -26,9 +26,9 @@ def run_seeds(task, arguments, argv):
         raise ConfigError(f"--seeds {arguments.seeds}: must be A:B with 0 <= A < B")
     top = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-seeds")
     outs = {seed: top / f"seed-{seed}" for seed in range(first, last)}
-    names = preset(arguments.preset, task.name)  # of the runs of a seed, "" for a single one
-    files = {seed: [out / name / "run.h5" for name in names] for seed, out in outs.items()}
-    missing = [seed for seed in outs if not all(file.exists() for file in files[seed])]
+    runs = {seed: of_seed(task, arguments, seed) for seed in outs}  # {name: config}, "" for one run
+    files = {seed: [out / name / "run.h5" for name in runs[seed]] for seed, out in outs.items()}
+    missing = [s for s in outs if not all(map(is_done, files[s], runs[s].values()))]
     workers = min(arguments.workers or cores(), max(len(missing), 1))
     print(f"{len(outs) - len(missing)} of {len(outs)} seeds are done; {workers} at a time")
     running = set()
@@ -43,13 +43,28 @@ def run_seeds(task, arguments, argv):
             print("stopped; the same command goes on", file=sys.stderr)
             raise
     done = [seed for seed in outs if seed not in failed]
-    if "" in names:
+    if "" in runs[first]:
         print(summary([outs[seed] for seed in done]))
     elif done and not arguments.no_figures:
         draw([file for seed in done for file in files[seed]], arguments.preset, top)
     if failed:
         print(f"error: seeds {failed} failed; their messages stand above", file=sys.stderr)
     return 2 if failed else 0
+
+
+def of_seed(task, arguments, seed):
+    """{name: config} of the runs that one seed makes."""
+    given = config.chosen(arguments) | {"seed": seed}
+    runs = config.preset(arguments.preset, task.name)
+    return {name: config.make(task.name, changes, given) for name, changes in runs.items()}
+
+
+def is_done(path, p):
+    """True if the run file is there, whole, and of this config; with fewer episodes it goes on."""
+    try:
+        return path.exists() and config.from_json(runfile.read(path)["config"]) == p
+    except (runfile.RunFileError, KeyError):
+        return False
 
 
 def draw(files, preset, out):
@@ -74,10 +89,14 @@ def one_seed(seed, out, argv, workers, running):
     own = ["--seed", str(seed), "--out", str(out), "--resume", "--quiet"]
     threads = str(max(1, cores() // workers))
     environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
-    child = subprocess.Popen(
-        [sys.executable, sys.argv[0], *words, *own], env=environment, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    try:
+        child = subprocess.Popen(
+            [sys.executable, sys.argv[0], *words, *own], env=environment, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:  # no more processes or memory: the other seeds go on
+        print(f"seed {seed}: failed, {error}", flush=True)
+        return 2
     running.add(child)
     last = (child.communicate()[1].strip().splitlines() or [""])[-1]
     running.discard(child)

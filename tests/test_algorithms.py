@@ -16,10 +16,10 @@ import qgd_np
 from qgd_np import algorithms
 from qgd_np.dqn import DQN
 from qgd_np.environment import ACCEPT, FEATURES, HALF, RAISE, state
-from qgd_np.experiment import Starts
 from qgd_np.history import History
 from qgd_np.objective import PlainObjective
 from qgd_np.replay import Memory
+from qgd_np.starts import Start, Starts
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -36,8 +36,7 @@ def quadratic():
 
 
 class Iterates:
-    """A history that keeps the iterates, also those of the plain steps, which history is not
-    given: it keeps f there."""
+    """A history that keeps the iterates too."""
 
     def __init__(self, steps):
         self.log, self.xs = History(steps), []
@@ -46,18 +45,21 @@ class Iterates:
         self.xs.append(None if x is None else x.tolist())
         self.log.add(t, f_x, value, a, *args, x=x, s=s)
 
-    def add_plain(self, objective, value):
-        self.xs += [None] * len(objective)
-        self.log.add_plain(objective, value)
+    def opening(self, M):
+        return self.log.opening(M)
 
     def close(self, *args):
         self.log.close(*args)
 
 
+def begin(f, x=(4.0, 1.0)):
+    return Start(f, np.array(x))
+
+
 def test_algorithm_1_by_hand(quadratic, parameters, scripted):
     p = parameters(steps=3, alpha_c=0.5, M=1)
     Q, history = scripted([HALF, ACCEPT, HALF]), Iterates(3)
-    x_T = algorithms.q_gradient_descent_alpha(quadratic, np.array([4.0, 1.0]), Q, p, history)
+    x_T = algorithms.q_gradient_descent_alpha(quadratic, begin(quadratic), Q, p, history)
     # t=1, half: xbar = (4, 1), d = -(4, 4), alpha_2 = 1/4: x_2 = (3, 0)
     # t=2, accept: xbar = (3, 0), d = -(3, 0), alpha_3 = 1/2: x_3 = (1.5, 0)
     # t=3, half: alpha_4 = 1/4: x_4 = (3, 0) - (3, 0) / 4
@@ -77,7 +79,7 @@ def test_algorithm_1_by_hand(quadratic, parameters, scripted):
 def test_algorithm_2_by_hand(quadratic, parameters, scripted):
     p = parameters("reg", steps=4, alpha=0.25, lambda_c=0.5, M=1)
     Q, history = scripted([HALF, ACCEPT, RAISE, ACCEPT]), Iterates(4)
-    x_T = algorithms.q_gradient_descent_lambda(quadratic, np.array([4.0, 1.0]), Q, p, history)
+    x_T = algorithms.q_gradient_descent_lambda(quadratic, begin(quadratic), Q, p, history)
     # lambda_1 = 1/2: grad g = (2 x, 5 y), d = -(8, 5)
     # t=1, half: lambda_2 = 1/4, x_2 = (4, 1) - (8, 5) / 4 = (2, -1/4)
     # t=2, accept: grad g_{1/4} = (1.5 x, 4.5 y): d = (-3, 1.125), lambda_3 = 1/2,
@@ -115,7 +117,7 @@ def case_of_starts(quadratic, parameters, scripted):
         p = parameters(steps=6, M=4, episodes=4, alpha_c=0.3)
         gradients, calls = quadratic.grad, []
         f = PlainObjective(quadratic.f, lambda x: (calls.append(1), gradients(x))[1])
-        starts = Starts(f, lambda k: np.array([4.0, 1.0 + k % 2]), count, p.M)
+        starts = Starts(f, lambda k: np.array([4.0, 1.0 + k % 2]), count)
         Q = scripted([HALF, ACCEPT, HALF] * 4)
         run = algorithms.q_learning_alpha(
             f, starts, Q, None, Memory(9, 0, 6), p, draws(), lambda e: History(6)
@@ -127,11 +129,12 @@ def case_of_starts(quadratic, parameters, scripted):
 
 def test_the_steps_before_M_are_plain_ones(quadratic, parameters, scripted):
     p, history = parameters(steps=4, alpha_c=0.5, M=3), Iterates(4)
-    x_1 = np.array([4.0, 1.0])
-    algorithms.q_gradient_descent_alpha(quadratic, x_1, scripted([HALF] * 4), p, history)
+    start = begin(quadratic)
+    algorithms.q_gradient_descent_alpha(quadratic, start, scripted([HALF] * 2), p, history)
     assert history.log.action.tolist() == [ACCEPT, ACCEPT, HALF, HALF]
     p, history = parameters("reg", steps=4, M=3), Iterates(4)
-    algorithms.q_gradient_descent_lambda(quadratic, x_1, scripted([RAISE] * 4), p, history)
+    start = begin(quadratic)
+    algorithms.q_gradient_descent_lambda(quadratic, start, scripted([RAISE] * 2), p, history)
     assert history.log.action.tolist() == [ACCEPT, ACCEPT, RAISE, RAISE]
 
 
@@ -163,16 +166,16 @@ def assert_experiences(memory, Q, actions, rewards, horizon_ends):
     assert end.tolist() == [False] * (len(a) - 1) + [horizon_ends]
 
 
-@pytest.mark.parametrize("horizon", ["endless", "episode"])
+@pytest.mark.parametrize("horizon", ["endless", "episode", "returned"])
 def test_algorithm_3_by_hand(quadratic, parameters, scripted, horizon):
     p = parameters(
         steps=4, M=2, alpha_c=0.5, f_lb=0.125, gap=0.25, c1=0.25, c2=0.5, batch=7,
-        episodes=1, epsilon_first=0.75, horizon=horizon,
+        episodes=1, epsilon_first=0.75, horizon=horizon, gamma=0.75,
     )  # fmt: skip
     Q, memory, history = scripted([HALF, ACCEPT, ACCEPT]), Minibatches(2, 1, 4), Iterates(4)
     start = lambda e: np.array([4.0, 1.0])  # noqa: E731
     run = algorithms.q_learning_alpha(
-        quadratic, Starts(quadratic, start, 0, p.M), Q,
+        quadratic, Starts(quadratic, start, 0), Q,
         "theta_0", memory, p, draws(), lambda e: history
     )
     assert list(run) == [history]
@@ -180,14 +183,16 @@ def test_algorithm_3_by_hand(quadratic, parameters, scripted, horizon):
     # t=2, half: x_3 = (2, -1) + (-2, 4) / 4 = (1.5, 0), f = 1.125
     # t=3, accept: xbar = (1.5, 0), x_4 = (0.75, 0)
     # t=4, accept: xbar = (0.75, 0), f = 0.28125, x_5 = (0.375, 0)
-    assert history.xs == [None, [1.5, 0], [0.75, 0], [0.375, 0]]
+    assert history.xs == [[2, -1], [1.5, 0], [0.75, 0], [0.375, 0]]
     log = history.log
     assert log.objective.tolist() == [4.0, 1.125, 0.28125, 0.0703125]
     assert log.value.tolist() == [0.5, 0.25, 0.5, 0.5]
     assert log.action.tolist() == [ACCEPT, HALF, ACCEPT, ACCEPT]
     # c_1 / (f(x_3) - f_lb), c_2 / (f(xbar) - f_lb), and the last with f - f_lb below the gap
     rewards = [0.25 / 1.0, 0.5 / 1.0, 0.5 / 0.25]
-    assert_experiences(memory, Q, [HALF, ACCEPT, ACCEPT], rewards, horizon == "episode")
+    if horizon == "returned":  # x_5, whose f is below the gap, for ever: gamma / (1 - gamma) = 3
+        rewards[-1] += 3 * 0.25 / 0.25
+    assert_experiences(memory, Q, [HALF, ACCEPT, ACCEPT], rewards, horizon != "endless")
     assert math.isnan(log.reward[0]) and log.reward[1:].tolist() == rewards
     assert log.td_loss[1:].tolist() == [1.0, 2.0, 3.0]  # one update a step
     assert log.episode_return == sum(rewards) and log.epsilon == 0.75
@@ -220,7 +225,7 @@ def test_algorithm_4_by_hand(quadratic, parameters, scripted, reward, rewards):
     h = lambda x, lam: float(x[0]) / 8  # noqa: E731
     start = lambda e: np.array([4.0, 1.0])  # noqa: E731
     run = algorithms.q_learning_lambda(
-        quadratic, h, Starts(quadratic, start, 0, p.M), Q,
+        quadratic, h, Starts(quadratic, start, 0), Q,
         "theta_0", memory, p, draws(), lambda e: history
     )
     assert list(run) == [history]
@@ -229,7 +234,7 @@ def test_algorithm_4_by_hand(quadratic, parameters, scripted, reward, rewards):
     # t=3, 1.25: lambda 1/4 -> 5/16, x_4 = x_3
     # t=4, accept: d = -(1.625 * 1, 4.625 / 16), lambda 1/2, x_5 = x_4 + d / 4
     x_5 = [1 - 1.625 / 4, 0.0625 - 4.625 / 64]
-    assert history.xs == [None, [1, 0.0625], [1, 0.0625], x_5]
+    assert history.xs == [[2, -0.25], [1, 0.0625], [1, 0.0625], x_5]
     log = history.log
     assert log.value.tolist() == [0.5, 0.25, 0.3125, 0.5]
     assert log.action.tolist() == [ACCEPT, HALF, RAISE, ACCEPT]
@@ -254,15 +259,15 @@ def test_a_controller_is_applied_after_the_same_plain_steps_as_in_training(
     quadratic, parameters, scripted, task
 ):
     p = parameters(task, steps=6, M=4, alpha_c=0.125, alpha=0.125, lambda_c=0.5, episodes=1)
-    start, x_1 = (lambda e: np.array([4.0, 1.0])), np.array([4.0, 1.0])
-    applied, learned, Q = History(6), History(6), scripted([HALF] * 6)
-    starts, memory = Starts(quadratic, start, 0, p.M), Memory(1, 0, 6)
+    start = lambda e: np.array([4.0, 1.0])  # noqa: E731
+    applied, learned, Q = History(6), History(6), scripted([HALF] * 3)
+    starts, memory = Starts(quadratic, start, 0), Memory(1, 0, 6)
     rest = starts, scripted([HALF] * 3), None, memory, p, draws(), lambda e: learned
     if task == "lr":
-        algorithms.q_gradient_descent_alpha(quadratic, x_1, Q, p, applied)
+        algorithms.q_gradient_descent_alpha(quadratic, begin(quadratic), Q, p, applied)
         list(algorithms.q_learning_alpha(quadratic, *rest))
     else:
-        algorithms.q_gradient_descent_lambda(quadratic, x_1, Q, p, applied)
+        algorithms.q_gradient_descent_lambda(quadratic, begin(quadratic), Q, p, applied)
         list(algorithms.q_learning_lambda(quadratic, quadratic, *rest))
     assert applied.action.tolist() == learned.action.tolist() == [ACCEPT] * 3 + [HALF] * 3
     if task == "lr":  # Algorithm 4 logs g, Algorithm 2 f
@@ -284,7 +289,7 @@ def test_episodes_begin_at_their_own_x_1_and_epsilon_and_may_begin_late(
         return np.array([float(e), 0.0])
 
     run = algorithms.q_learning_alpha(
-        quadratic, Starts(quadratic, start, 0, p.M), Q,
+        quadratic, Starts(quadratic, start, 0), Q,
         None, Memory(9, 0, 2), p, draws(), lambda e: History(2), first=3
     )
     for history in run:
@@ -453,7 +458,7 @@ def learn(case, p, seed=0, h=None):
     draw = lambda e: case.net.initialise(np.random.default_rng([seed, 3, e]))  # noqa: E731
     start = lambda e: case.f.point(draw(e))  # noqa: E731
     run = algorithm(
-        *([case.f, h] if h else [case.f]), Starts(case.f, start, 0, p.M), Q, Q.theta, memory, p,
+        *([case.f, h] if h else [case.f]), Starts(case.f, start, 0), Q, Q.theta, memory, p,
         draws(seed), lambda e: History(p.steps),
     )  # fmt: skip
     return list(run), memory, Q
@@ -518,12 +523,12 @@ def test_a_coefficient_that_diverges_ends_the_episode_and_the_next_goes_on(
 
 @pytest.mark.parametrize("task", ["lr", "reg"])
 def test_a_greedy_run_that_diverges_stops_and_marks_the_step(problem, parameters, scripted, task):
-    p = parameters(task, steps=40, alpha_c=1e30, alpha=1e3, lambda_c=1.0)
+    p = parameters(task, steps=40, M=1, alpha_c=1e30, alpha=1e3, lambda_c=1.0)
     case, history = problem(), History(40)
     algorithm = {
         "lr": algorithms.q_gradient_descent_alpha, "reg": algorithms.q_gradient_descent_lambda,
     }[task]  # fmt: skip
-    x = algorithm(case.f, case.x_1, scripted([ACCEPT] * 40), p, history)
+    x = algorithm(case.f, Start(case.f, case.x_1), scripted([ACCEPT] * 40), p, history)
     t = history.diverged_at
     assert 1 <= t < 40 and not math.isfinite(case.f(x))
     assert np.isfinite(history.objective[: t - 1]).all()

@@ -246,12 +246,13 @@ def test_a_controller_is_evaluated_without_training(task, call, straight, folder
 
 
 @both
-def test_a_controller_is_used_at_other_sizes_and_on_fewer_steps_than_its_m(
+def test_a_controller_is_used_at_other_sizes_and_its_m_keeps_its_share_of_the_steps(
     task, call, straight, folder
 ):
     tree = run(straight(task))
     sizes = ["--train-size", 120, "--hidden", 6, 5, "--validation-size", 0]
-    for T, M in ((3, 3), (20, tree["dqn"]["M"])):
+    for T in (3, 20):
+        M = max(1, round(tree["dqn"]["M"] * T / tree["dqn"]["steps"]))
         out = folder / f"sizes-{task}-{T}"
         flags = ["--steps", T, "--controller", straight(task) / "run.h5", "--out", out]
         assert call(task, *sizes, *flags) == 0
@@ -292,14 +293,14 @@ def table(**accuracies):
 
     runs = {name: policy(accuracy) for name, accuracy in accuracies.items()}
     seeds = np.arange(len(accuracies["qgd"]))
-    return report.table(None, {"data": "synthetic", "iterate_seeds": seeds, "evaluation": runs})
+    return report.table({"data": "synthetic", "iterate_seeds": seeds, "evaluation": runs})
 
 
 def test_the_table_compares_pairs_and_says_what_the_best_accepted_iterate_was():
     values = {"gd": [0.1, 0.2, 0.3], "qgd": [0.2, 0.3, 0.5]}
     text = table(**values)
     assert "SYNTHETIC" in text
-    assert "1.0000   0.7000" in text  # gd's candidate 2, f = 1, was accepted at t = 3
+    assert re.search(r"1\.0000 +0\.7000", text)  # gd's candidate 2, f = 1, was accepted at t = 3
     low, high = re.search(r"qgd - gd +\+13\.3 \[\+(.*), \+(.*)\], higher on 3 of 3", text).groups()
     assert 10 <= float(low) < 13.3 < float(high) <= 20
     assert text == table(**values)
@@ -311,6 +312,17 @@ def test_equal_differences_have_no_interval_and_those_that_are_nan_are_said_to_b
         "qgd - gd            -10.0, higher on 0 of 3",
         "qgd - armijo          NaN on 2 of 3",
     ]
+
+
+def test_the_table_of_the_coefficient_shows_the_error_on_every_set_of_images():
+    each = {"objective": np.ones((3, 2)), "lambda": np.ones((3, 2)), "action": np.ones((3, 2), int),
+            "seconds": np.ones(3)}  # fmt: skip
+    accuracy = {"test": 0.3, "validation": 0.32, "train": 0.9}
+    each |= {f"{name}_accuracy": np.full((3, 2), value) for name, value in accuracy.items()}
+    runs = {"gd": each, "qgd": each | {"validation_accuracy": np.full((3, 2), 0.34)}}
+    text = report.table({"data": "cifar10", "iterate_seeds": np.arange(3), "evaluation": runs})
+    assert "train error" in text and "0.1000       0.6800" in text and "0.1000       0.6600" in text
+    assert text.splitlines()[-1] == "qgd - gd             +2.0, higher on 3 of 3"
 
 
 @pytest.mark.parametrize("K", [1, 2])

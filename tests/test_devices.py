@@ -7,6 +7,7 @@ counted. It is stricter than CuPy where that finds more.
 """
 
 import ast
+import json
 import operator
 import tracemalloc
 from pathlib import Path
@@ -16,15 +17,16 @@ import numpy as np
 import pytest
 
 import qgd_np
-from qgd_np import algorithms, backend, baselines, line
+from qgd_np import algorithms, backend, baselines, bench, line, measure
 from qgd_np.backend import DeviceError, namespace, to_device, to_host
 from qgd_np.dqn import DQN
 from qgd_np.environment import ACCEPT, FEATURES, HALF, RAISE
-from qgd_np.experiment import Starts
+from qgd_np.growth import exponent
 from qgd_np.history import History
 from qgd_np.mlp import MLP
 from qgd_np.objective import LOSSES, ErrorRate, Objective, check_fits, footprint
 from qgd_np.replay import Memory
+from qgd_np.starts import Start, Starts
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -281,7 +283,7 @@ def run_apply(case, p, task):
         "lr": (algorithms.q_gradient_descent_alpha, (ACCEPT, HALF, ACCEPT, HALF, HALF)),
         "reg": (algorithms.q_gradient_descent_lambda, (ACCEPT, HALF, RAISE, RAISE)),
     }[task]
-    history.x = algorithm(case.f, case.x_1, Alternating(*pattern), p, history)
+    history.x = algorithm(case.f, Start(case.f, case.x_1), Alternating(*pattern), p, history)
     return [history]
 
 
@@ -292,7 +294,7 @@ def run_learn(case, p, task):
     else:
         Q, first, algorithm = controller(3), (case.f, case.h), algorithms.q_learning_lambda
     start = lambda e: case.f.point(to_host(case.x_1.x) + 0.0)  # noqa: E731
-    starts = Starts(case.f, start, 0, p.M)
+    starts = Starts(case.f, start, 0)
     return list(algorithm(*first, starts, Q, Q.theta, memory, p, draws(), histories))
 
 
@@ -329,12 +331,12 @@ def test_an_episode_on_a_strict_device_is_the_one_on_numpy(
 @pytest.mark.parametrize("task", ["lr", "reg"])
 def test_a_step_moves_one_small_array_to_the_host(device, parameters, scripted, task, steps):
     """Algorithms 1 and 2: one transfer a step; only the first state takes more."""
-    p = parameters(task, steps=steps, alpha_c=0.3, alpha=0.3)
+    p = parameters(task, steps=steps, M=5, alpha_c=0.3, alpha=0.3)
     case, history = instance("gpu"), History(steps)
     algorithm = {
         "lr": algorithms.q_gradient_descent_alpha, "reg": algorithms.q_gradient_descent_lambda,
     }[task]  # fmt: skip
-    algorithm(case.f, case.x_1, scripted([ACCEPT, HALF] * steps), p, history)
+    algorithm(case.f, Start(case.f, case.x_1), scripted([ACCEPT, HALF] * steps), p, history)
     assert len(device.transfers) + StrictArray.floats <= steps + 3
     assert len(device.transfers) >= steps and max(device.transfers) <= 8
 
@@ -343,7 +345,7 @@ def test_a_training_step_moves_one_small_array_to_the_host(device, parameters):
     p = parameters(steps=30, M=4, episodes=3, batch=8, A=2, B=1, alpha_c=0.3)
     case, Q = instance("gpu"), controller()
     x = [case.f.point(case.net.initialise(np.random.default_rng(k), np.float64)) for k in range(4)]
-    starts = Starts(case.f, lambda e: x[e], 0, p.M)
+    starts = Starts(case.f, lambda e: x[e], 0)
     run = algorithms.q_learning_alpha(
         case.f, starts, Q, Q.theta, Memory(2, 1, 30), p, draws(), lambda e: History(30)
     )
@@ -377,9 +379,10 @@ def test_what_a_user_would_pick_instead_runs_on_a_strict_device(device, paramete
 
 
 def test_a_divergence_on_a_strict_device_is_noticed(device, parameters, scripted):
-    p = parameters(steps=40, alpha_c=1e30)
+    p = parameters(steps=40, M=1, alpha_c=1e30)
     case, history = instance("gpu", np.float32), History(40)
-    algorithms.q_gradient_descent_alpha(case.f, case.x_1, scripted([ACCEPT] * 40), p, history)
+    start = Start(case.f, case.x_1)
+    algorithms.q_gradient_descent_alpha(case.f, start, scripted([ACCEPT] * 40), p, history)
     assert 1 <= history.diverged_at < 40
 
 
@@ -459,7 +462,8 @@ def test_an_episode_needs_no_more_than_the_footprint(monkeypatch, parameters, n,
     p, history = parameters(steps=12, alpha_c=0.1, M=1), History(12)
     tracemalloc.start()
     f = Objective(case.net, images, np.zeros(n, int))
-    algorithms.q_gradient_descent_alpha(f, f.point(case.x_1.x), Alternating(1, 0), p, history)
+    start = Start(f, f.point(case.x_1.x))
+    algorithms.q_gradient_descent_alpha(f, start, Alternating(1, 0), p, history)
     used = tracemalloc.get_traced_memory()[1] + images.nbytes
     tracemalloc.stop()
     assert 0.6 * footprint(case.net.sizes, n) < used < footprint(case.net.sizes, n)
@@ -493,6 +497,32 @@ def test_a_fused_function_is_one_kernel_on_the_device_and_its_own_lines_on_the_h
     assert twice_plus(there, to_device(np.arange(3.0), "gpu")) is there
     assert launched == ["twice_plus"]
     assert to_host(there).tolist() == host.tolist() == [0, 2, 8]
+
+
+# -- the bench ------------------------------------------------------------------------------------
+
+
+def test_the_bench_prints_a_table_and_writes_its_figures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(measure, "T", 4)
+    monkeypatch.setattr(bench, "T", 4)
+    monkeypatch.setattr(bench, "HOST_STEPS", 35)
+    monkeypatch.setattr(backend, "free_memory", lambda device: 2**29)
+    path, words = tmp_path / "bench.json", "--device cpu --episodes 2 --sizes 30 40 900000 --json"
+    bench.main([*words.split(), str(path)])
+    printed = capsys.readouterr().out
+    assert "left out: n = 900000" in printed and "n = 40: episodes of 4 steps extrap" in printed
+    assert "200 episodes of 4 steps at n = 40" in printed and "extrapolated from 2" in printed
+    figures = json.loads(path.read_text())
+    assert [row["n"] for row in figures["rows"]] == [30, 40]
+    assert figures["threads"] == backend.blas_threads() and 0 < figures["outside"] < 1
+    for row in figures["rows"]:
+        assert all(row[name] > 0 for name in ("half", "accept", "products", "pass", "episode"))
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_the_exponent_of_a_growth_is_found(power):
+    costs = {n: {"half": 3 * n**power} for n in (10, 100, 1000)}
+    assert exponent(costs, "half") == pytest.approx(power, abs=1e-9)
 
 
 # -- on a real GPU --------------------------------------------------------------------------------
@@ -539,7 +569,8 @@ def test_ten_steps_on_a_gpu_at_a_small_rate_are_those_on_the_cpu(parameters, dty
     for case in both(dtype):
         history = History(10)
         Q = Alternating(ACCEPT, ACCEPT, HALF)
-        history.x = algorithms.q_gradient_descent_alpha(case.f, case.x_1, Q, p, history)
+        start = Start(case.f, case.x_1)
+        history.x = algorithms.q_gradient_descent_alpha(case.f, start, Q, p, history)
         runs.append([history])
     assert_alike(*runs, rtol)
 

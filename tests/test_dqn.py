@@ -211,7 +211,8 @@ def test_the_policy_is_greedy_but_for_a_share_of_epsilon():
 
 
 def test_the_exploring_actions_of_an_episode_share_one_drawn_share_of_accepts():
-    Q, rng = dqn((3, 4, 3), explore="episode"), np.random.default_rng(0)
+    Q = dqn((3, 4, 3), explore="episode", accepts=0.4)
+    rng = np.random.default_rng(0)
     shares = []
     for _ in range(200):
         Q.draw_exploration(rng)
