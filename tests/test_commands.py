@@ -21,7 +21,7 @@ from small_runs import (
     training,
 )  # fmt: skip
 
-from qgd_np import command, config, experiment, report
+from qgd_np import command, comparison, config, report
 
 VALUE = {"lr": "alpha", "reg": "lambda"}
 
@@ -78,7 +78,9 @@ def test_a_seed_gives_the_same_bits_ten_times_of_ten_and_ten_seeds_ten_runs(task
     def trained(seed):
         one = training(task, small, episodes=2, seed=seed)
         assert len(list(one.episodes())) == 2
-        return one.tree() | experiment.evaluate(TASKS[task], one.problem, one.Q, one.p, [1000], [])
+        policies = {"qgd": (one.Q, one.p)}
+        seen = comparison.evaluate(TASKS[task], one.problem, policies, one.p, [1000], [])
+        return one.tree() | {"evaluation": seen}
 
     before = np.random.get_state()[1].tobytes()
     first, others = trained(0), [trained(seed) for seed in range(1, 10)]
