@@ -29,7 +29,7 @@ def run_seeds(task, arguments, argv):
     runs = {seed: of_seed(task, arguments, seed) for seed in outs}  # {name: config}, "" for one run
     files = {seed: [out / name / "run.h5" for name in runs[seed]] for seed, out in outs.items()}
     missing = [s for s in outs if not all(map(is_done, files[s], runs[s].values()))]
-    workers = min(arguments.workers or cores(), max(len(missing), 1))
+    workers = min(arguments.workers or cores(), len(outs))  # not of those missing: equal threads
     print(f"{len(outs) - len(missing)} of {len(outs)} seeds are done; {workers} at a time")
     running = set()
     with ThreadPoolExecutor(workers) as pool:

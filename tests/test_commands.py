@@ -1,86 +1,29 @@
-"""Both run files through their command line: results, errors, interrupts, resuming."""
+"""Both run files through their command line: results, errors, controllers, seeds."""
 
-import errno
 import json
-import os
 import re
-import shlex
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from damage_data import binary_files, make_arrays, pack
-from keep_schema import TINY, unpack_kept
-from kill_resume import RECORDS, SMALL, TASKS, differences, make_archive
+from kill_resume import TASKS, differences
+from small_runs import (
+    EPISODES,
+    POLICIES,
+    both,
+    command_line,
+    content,
+    refused,
+    run,
+    training,
+)  # fmt: skip
 
-from qgd_np import backend, command, config, interrupts, report, runfile
+from qgd_np import command, comparison, config, report
 
-ROOT = Path(__file__).resolve().parent.parent
-EPISODES = 6
-POLICIES = {"lr": ["gd", "armijo", "nonmonotone", "pattern9", "qgd"], "reg": ["gd", "qgd"]}
 VALUE = {"lr": "alpha", "reg": "lambda"}
-both = pytest.mark.parametrize("task", ["lr", "reg"])
-
-
-@pytest.fixture(autouse=True)
-def signals():
-    """The command line catches signals for good; give them back after each test."""
-    before = {number: signal.getsignal(number) for number in interrupts.STOPPING}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("commands")
-
-
-@pytest.fixture(scope="module")
-def small(folder):
-    """The flags of a run that takes a tenth of a second."""
-    return ["--data", str(make_archive(folder)), *SMALL]
-
-
-@pytest.fixture(scope="module")
-def call(small):
-    """Return call(task, *flags) -> exit status, of a small run in this process."""
-    return lambda task, *flags: command.main(TASKS[task], [*small, *map(str, flags)])
-
-
-@pytest.fixture(scope="module")
-def straight(folder, call):
-    """Return straight(task) -> the folder of an uninterrupted run of six episodes."""
-    for task in TASKS:
-        assert call(task, "--episodes", EPISODES, "--out", folder / task) == 0
-    return lambda task: folder / task
-
-
-@pytest.fixture(scope="module")
-def environment():
-    """The environment of a run file in a process of its own."""
-    here = str(backend.blas_threads())  # as in this process, which resumes what another began
-    threads = {"OPENBLAS_NUM_THREADS": here, "OMP_NUM_THREADS": here, "MPLBACKEND": "Agg"}
-    return os.environ | threads
-
-
-def command_line(task, small, *flags):
-    return [sys.executable, str(ROOT / f"run_{task}.py"), *small, *map(str, flags)]
-
-
-def run(folder):
-    return runfile.read(folder / "run.h5")
-
-
-def content(folder):
-    """Every file below a folder, to see that none has changed."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # -- results ------------------------------------------------------------------------------------
@@ -122,13 +65,29 @@ def test_the_run_file_holds_every_dataset_of_the_contract_in_its_shape(task, cal
 def test_the_same_seed_gives_the_same_bits_and_another_seed_another_run(
     task, call, straight, folder
 ):
-    before = np.random.get_state()[1].tobytes()
     for seed in (0, 1):
         out = folder / f"{task}-seed-{seed}"
         assert call(task, "--episodes", EPISODES, "--out", out, "--seed", seed) == 0
         found = differences(run(straight(task)), run(out))
         assert bool(found) == bool(seed)
     assert {"/config", "/train/td_loss", "/dqn/W1", "/evaluation/qgd/objective"} & set(found)
+
+
+@both
+def test_a_seed_gives_the_same_bits_ten_times_of_ten_and_ten_seeds_ten_runs(task, small):
+    def trained(seed):
+        one = training(task, small, episodes=2, seed=seed)
+        assert len(list(one.episodes())) == 2
+        policies = {"qgd": (one.Q, one.p)}
+        seen = comparison.evaluate(TASKS[task], one.problem, policies, one.p, [1000], [])
+        return one.tree() | {"evaluation": seen}
+
+    before = np.random.get_state()[1].tobytes()
+    first, others = trained(0), [trained(seed) for seed in range(1, 10)]
+    assert all(differences(first, trained(0)) == [] for _ in range(9))
+    for value in ("theta", "m"):
+        assert len({tree["Q"][value].tobytes() for tree in [first, *others]}) == 10
+    assert len({tree["train"]["reward"].tobytes() for tree in [first, *others]}) == 10
     assert np.random.get_state()[1].tobytes() == before
 
 
@@ -196,15 +155,6 @@ BAD = {
     "a slip of the keyboard": (["--episodes", "9" * 20], "from 1 to 1000000"),
     "no controller": (["--controller", "/no/such/file.h5"], "/no/such/file.h5"),
 }
-
-
-def refused(call, capsys, task, *flags):
-    """Call with bad input; return the one line on standard error."""
-    capsys.readouterr()
-    assert call(task, *flags) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("error: ") and len(lines[0]) < 600, lines
-    return lines[0]
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -284,267 +234,6 @@ def test_a_controller_that_is_damaged_or_of_the_other_task_is_one_line(
     assert not out.exists()
 
 
-def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_good(
-    call, straight, folder, capsys, monkeypatch
-):
-    out, fsync, calls = folder / "full", os.fsync, []
-
-    def full(handle):
-        calls.append(handle)
-        if len(calls) > 5:  # two saves of a file and a folder, then a file and no more
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        fsync(handle)
-
-    flags = ["--episodes", EPISODES, "--checkpoint-episodes", 1, "--out", out]
-    with monkeypatch.context() as patch:
-        patch.setattr(runfile.os, "fsync", full)
-        assert "No space left" in refused(call, capsys, "lr", *flags)
-    assert runfile.read(out / "checkpoint.h5")["training"]["done"] in (2, 3)
-    assert not list(out.glob(".*"))
-    assert call("lr", *flags, "--resume") == 0
-    assert differences(run(straight("lr")), run(out)) == []
-
-
-# -- resuming -----------------------------------------------------------------------------------
-
-
-@both
-def test_a_run_resumed_at_any_episode_or_at_all_of_them_equals_the_straight_one(
-    task, call, straight, folder
-):
-    steps = folder / f"resumed-{task}-often"
-    for k in range(1, EPISODES):
-        once = folder / f"resumed-{task}-{k}"
-        for out, episodes in ((steps, k), (once, k), (once, EPISODES)):
-            assert call(task, "--episodes", episodes, "--out", out, "--resume") == 0
-        assert differences(run(straight(task)), run(once)) == []
-    assert call(task, "--episodes", EPISODES, "--out", steps, "--resume") == 0
-    assert differences(run(straight(task)), run(steps)) == []
-
-
-def test_the_papers_settings_resume_to_the_same_bits_too(call, folder):
-    flags = ["--preset", "paper", "--steps", 8]
-    for out, stops in (("paper-straight", [4]), ("paper-resumed", [2, 4])):
-        for episodes in stops:
-            words = [*flags, "--episodes", episodes, "--out", folder / out, "--resume"]
-            assert call("lr", *words) == 0
-    assert differences(run(folder / "paper-straight"), run(folder / "paper-resumed")) == []
-
-
-def test_resuming_with_nothing_there_starts_from_the_beginning_and_says_so(call, folder, capsys):
-    assert call("lr", "--episodes", 1, "--out", folder / "nothing", "--resume") == 0
-    assert "no checkpoint in" in capsys.readouterr().out
-
-
-def test_resuming_a_finished_run_trains_nothing_and_gives_it_again(call, straight, folder):
-    out = folder / "finished"
-    shutil.copytree(straight("lr"), out)
-    (out / "run.h5").unlink()
-    assert call("lr", "--episodes", EPISODES, "--out", out, "--resume") == 0
-    again, before = run(out), run(straight("lr"))
-    assert differences(before, again) == []
-    assert np.array_equal(before["train"]["seconds"], again["train"]["seconds"])
-
-
-def test_resuming_a_finished_run_gives_its_table_again_and_touches_nothing(
-    call, straight, folder, capsys
-):
-    out = folder / "finished-again"
-    shutil.copytree(straight("lr"), out)
-    before, flags = content(out), ["--episodes", EPISODES, "--out", out, "--resume"]
-    capsys.readouterr()
-    assert call("lr", *flags) == 0 and content(out) == before
-    rows = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
-    assert [name for name in rows if name in POLICIES["lr"]] == POLICIES["lr"]
-    assert call("lr", *flags, "--iterates", 2, "--policies", "gd") == 0  # another comparison
-    assert run(out)["evaluation"]["gd"]["objective"].shape == (2, 10)
-    assert differences(run(straight("lr"))["train"], run(out)["train"]) == []
-
-
-def test_resuming_with_other_settings_says_which_and_needs_force(call, straight, folder, capsys):
-    out = folder / "other-settings"
-    shutil.copytree(straight("lr"), out)
-    before, flags = content(out), ["--episodes", EPISODES, "--out", out, "--resume"]
-    line = refused(call, capsys, "lr", *flags, "--gamma", 0.5, "--seed", 7)
-    assert "gamma: 0.95 -> 0.5" in line and "seed: 0 -> 7" in line and "--force" in line
-    assert "task: lr -> reg" in refused(call, capsys, "reg", *flags)
-    assert "6 episodes" in refused(call, capsys, "lr", "--out", out, "--resume", "--episodes", 3)
-    for misfit in (["--steps", 9], ["--dqn-hidden", 4], ["--A", 3]):
-        assert "does not fit" in refused(call, capsys, "lr", *flags, "--force", *misfit)
-    assert content(out) == before
-    assert call("lr", *flags, "--gamma", 0.5, "--force") == 0
-    assert "gamma: 0.95 -> 0.5" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "value", "line"),
-    [
-        (backend, "blas_threads", lambda: 99, "threads: {threads} -> 99"),
-        (backend, "describe", lambda device: "gpu: H100", "device: cpu -> gpu: H100"),
-        (command, "__version__", "9.9", "version: {version} -> 9.9"),
-    ],
-)
-def test_resuming_on_another_machine_or_version_says_which_and_needs_force(
-    module, name, value, line, call, straight, folder, capsys, monkeypatch
-):
-    out = folder / f"another-{name}"
-    shutil.copytree(straight("lr"), out)
-    before, flags = content(out), ["--episodes", EPISODES, "--out", out, "--resume"]
-    monkeypatch.setattr(module, name, value)
-    expected = line.format(**run(out))
-    assert f"({expected})" in refused(call, capsys, "lr", *flags) and content(out) == before
-    assert call("lr", *flags, "--force") == 0
-    assert f"differ: {expected}" in capsys.readouterr().out
-
-
-def test_resuming_on_other_images_under_the_same_name_is_refused(call, straight, folder, capsys):
-    out, data = folder / "other-images", folder / "elsewhere" / "tiny.tar.gz"
-    shutil.copytree(straight("lr"), out)
-    data.parent.mkdir()
-    images, *rest = make_arrays(RECORDS)
-    images[3, 5] ^= 1  # one pixel, one bit
-    data.write_bytes(pack(binary_files((images, *rest))))
-    flags = ["--data", data, "--episodes", EPISODES, "--out", out, "--resume"]
-    assert "(data_sha256: " in refused(call, capsys, "lr", *flags)
-    images[3, 5] ^= 1
-    images[240, 5] ^= 1  # neither trained on nor tested on
-    data.write_bytes(pack(binary_files((images, *rest))))
-    assert call("lr", *flags) == 0
-
-
-def test_resuming_on_the_same_images_under_another_name_goes_on_and_says_so(
-    small, call, straight, folder, capsys
-):
-    out, data = folder / "renamed-images", folder / "renamed.tar.gz"
-    shutil.copy(small[1], data)
-    for episodes, path in ((2, small[1]), (EPISODES, data)):
-        flags = ["--data", path, "--episodes", episodes, "--out", out, "--resume"]
-        assert call("lr", *flags) == 0
-    assert "another name: data: tiny.tar.gz -> renamed.tar.gz" in capsys.readouterr().out
-    assert differences(run(straight("lr")), run(out)) == ["/data"]
-
-
-@pytest.mark.parametrize("schema", range(1, runfile.SCHEMA + 1))
-def test_a_run_of_every_schema_goes_on_and_its_controller_is_used(
-    schema, call, folder, capsys, monkeypatch
-):
-    out = folder / f"schema-{schema}"
-    out.mkdir()
-    unpack_kept(schema, out)
-    before = run(out)["train"]
-    monkeypatch.setattr(backend, "blas_threads", lambda: 1)
-    # --force: fields of the config and versions may have come since
-    flags = [*TINY, "--episodes", 3, "--out", out, "--resume", "--force"]
-    assert call("lr", *flags) == 0
-    assert ("compared by name only" in capsys.readouterr().out) == (schema == 1)
-    after = run(out)
-    assert after["data_sha256"] and after["train"]["objective"].shape == (3, 5)
-    kept = {name: values[:2] for name, values in after["train"].items()}
-    assert differences(before, kept) == []
-    unpack_kept(schema, out)
-    for name in ("run", "controller"):
-        flags = ["--controller", out / f"{name}.h5", "--out", folder / f"schema-{schema}-{name}"]
-        assert call("lr", *TINY, *flags) == 0
-
-
-def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
-    call, straight, folder, capsys
-):
-    out = folder / "damaged-checkpoint"
-    flags = ["--episodes", EPISODES, "--checkpoint-episodes", 1, "--out", out]
-    assert call("lr", *flags) == 0
-    whole = (out / "run.h5").read_bytes()
-    (out / "run.h5").unlink()
-    (out / "checkpoint.h5").write_bytes(b"no longer a checkpoint")
-    assert call("lr", *flags, "--resume") == 0
-    assert "checkpoint.previous.h5" in capsys.readouterr().out
-    assert differences(run(straight("lr")), run(out)) == []
-    for name in ("checkpoint.h5", "checkpoint.previous.h5"):
-        (out / name).write_bytes(b"no longer a checkpoint")
-    assert call("lr", *flags, "--resume") == 0  # finished: nothing to go on with
-    (out / "run.h5").unlink()
-    assert "checkpoint.h5" in refused(call, capsys, "lr", *flags, "--resume")
-    (out / "checkpoint.h5").write_bytes(whole)
-    assert "holds 'run', not" in refused(call, capsys, "lr", *flags, "--resume")
-
-
-def test_a_hundred_kills_in_small(environment):
-    words = [sys.executable, str(ROOT / "tests" / "kill_resume.py"), "3"]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("kills: 3, in a save: ")
-
-
-# -- signals ------------------------------------------------------------------------------------
-
-
-def interrupted(words, environment, number, moment):
-    """Start, wait for the moment, send the signal; return status, standard error and seconds."""
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, env=environment, **pipes) as child:
-        until = time.monotonic() + 30
-        while not moment() and child.poll() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        sent = time.monotonic()
-        child.send_signal(number)
-        _, error = child.communicate(timeout=30)
-    return child.returncode, error, time.monotonic() - sent
-
-
-@pytest.mark.parametrize(("task", "name"), [("lr", "SIGINT"), ("reg", "SIGTERM")])
-def test_a_signal_in_training_leaves_a_checkpoint_and_the_command_to_resume(
-    task, name, small, call, folder, environment, monkeypatch
-):
-    number, out = getattr(signal, name), folder / f"a folder for {name}"
-    flags = ["--out", out, "--checkpoint-episodes", 5, "--episodes"]
-    words = command_line(task, small, *flags, 10000)
-    saved = out / "checkpoint.h5"
-    status, error, seconds = interrupted(words, environment, number, saved.exists)
-    assert status == 128 + number and "Traceback" not in error and seconds < 4
-    done = runfile.read(saved)["training"]["done"]
-    assert f"{done} of 10000 episodes are saved" in error and not (out / "run.h5").exists()
-    printed = shlex.split(error.splitlines()[-1])
-    assert printed[:2] == ["python", words[1]] and printed[-1] == "--resume"
-    monkeypatch.setattr(sys, "argv", printed[1:])
-    assert command.main(TASKS[task], [*printed[2:], "--episodes", str(done + 1)]) == 0
-    assert call(task, "--out", folder / f"not {name}", "--episodes", done + 1) == 0
-    assert differences(run(folder / f"not {name}"), run(out)) == []
-
-
-def test_a_signal_in_the_comparison_leaves_only_that_to_be_done_again(
-    small, call, folder, environment
-):
-    out = folder / "comparing"
-    flags = ["--out", out, "--episodes", 2]
-    words = command_line("lr", small, *flags, "--iterates", 100000)
-    saved = out / "checkpoint.h5"
-    status, error, seconds = interrupted(words, environment, signal.SIGTERM, saved.exists)
-    assert status == 143 and error.endswith("--resume\n") and seconds < 4
-    assert "Traceback" not in error and not (out / "run.h5").exists()
-    trained = runfile.read(saved)["training"]
-    assert call("lr", *flags, "--resume") == 0
-    assert differences({"train": trained["train"]}, {"train": run(out)["train"]}) == []
-    assert np.array_equal(trained["train"]["seconds"], run(out)["train"]["seconds"])
-
-
-def test_a_signal_within_a_save_is_not_swallowed(call, straight, folder, monkeypatch, capsys):
-    out, pack, saves = folder / "within-a-save", runfile._content_hash, []
-
-    def and_a_signal(tree):
-        saves.append(1)
-        if len(saves) == 3:
-            signal.raise_signal(signal.SIGINT)
-        return pack(tree)
-
-    flags = ["--out", out, "--episodes", EPISODES, "--checkpoint-episodes", 2]
-    with monkeypatch.context() as patch:
-        patch.setattr(runfile, "_content_hash", and_a_signal)
-        assert call("lr", *flags) == 130
-    assert f"2 of {EPISODES} episodes are saved" in capsys.readouterr().err
-    assert call("lr", *flags, "--resume") == 0
-    assert differences(run(straight("lr")), run(out)) == []
-
-
 # -- controllers and several seeds --------------------------------------------------------------
 
 
@@ -590,19 +279,6 @@ def test_several_seeds_are_trained_once_and_a_failed_one_is_named(small, folder,
     before, done = content(out), seeds()
     assert done.returncode == 0 and "2 of 2 seeds are done" in done.stdout
     assert content(out) == before and {"seed-0:", "seed-1:"} <= set(done.stdout.split())
-
-
-def test_a_signal_stops_several_seeds_and_their_processes_save(small, folder, environment):
-    out = folder / "stopped-seeds"
-    flags = ["--episodes", 10000, "--checkpoint-episodes", 5, "--workers", 1]
-    words = command_line("lr", small, *flags, "--seeds", "0:3", "--out", out)
-    saved = out / "seed-0" / "checkpoint.h5"
-    status, error, seconds = interrupted(words, environment, signal.SIGTERM, saved.exists)
-    assert status == 143 and "Traceback" not in error and seconds < 6
-    assert [path.name for path in out.iterdir()] == ["seed-0"]  # the others never began
-    done = runfile.read(saved)["training"]["done"]
-    time.sleep(0.3)
-    assert runfile.read(saved)["training"]["done"] == done  # nobody trains on
 
 
 def table(**accuracies):

@@ -503,6 +503,7 @@ def test_kept_files_of_every_schema_are_read_as_ones_of_the_present(schema, tmp_
     assert (run["task"], run["data"]) == ("lr", "tiny.tar.gz")
     assert bool(run["data_sha256"]) == (schema > 1)  # schema 1 did not know it
     assert same(run["dqn"], controller["dqn"]) and run["dqn"]["W1"].shape == (6, 3)
+    assert (run["dqn"]["M"], run["dqn"]["steps"]) == (4, 5)
     assert same(run["train"], checkpoint["training"]["train"])
     assert run["train"]["objective"].shape == (2, 5)
     assert run["evaluation"]["qgd"]["objective"].shape == (1, 5)
@@ -512,6 +513,7 @@ def test_the_shipped_controllers_are_read():
     for task in ("lr", "reg"):
         tree = runfile.read(HERE.parent / "data" / "controllers" / f"{task}.h5", "controller")
         assert tree["task"] == task and tree["dqn"]["W1"].shape == (6, 32)
+        assert tree["dqn"]["steps"] == 100
 
 
 # -- generators -----------------------------------------------------------------------------

@@ -1,0 +1,109 @@
+"""Runs of a tenth of a second through the command line, and what the tests of commands share."""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from kill_resume import SMALL, TASKS, make_archive
+
+from qgd_np import backend, command, config, data, experiment, interrupts, runfile
+from qgd_np.flags import parser
+
+ROOT = Path(__file__).resolve().parent.parent
+EPISODES = 6
+POLICIES = {"lr": ["gd", "armijo", "nonmonotone", "pattern9", "qgd"], "reg": ["gd", "qgd"]}
+both = pytest.mark.parametrize("task", ["lr", "reg"])
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """The command line catches signals for good; give them back after each test."""
+    before = {number: signal.getsignal(number) for number in interrupts.STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="session")
+def small(folder):
+    """The flags of a run that takes a tenth of a second."""
+    return ["--data", str(make_archive(folder)), *SMALL]
+
+
+@pytest.fixture(scope="session")
+def call(small):
+    """Return call(task, *flags) -> exit status, of a small run in this process."""
+    return lambda task, *flags: command.main(TASKS[task], [*small, *map(str, flags)])
+
+
+@pytest.fixture(scope="session")
+def straight(folder, call):
+    """Return straight(task) -> the folder of an uninterrupted run of six episodes."""
+    for task in TASKS:
+        assert call(task, "--episodes", EPISODES, "--out", folder / task) == 0
+    return lambda task: folder / task
+
+
+@pytest.fixture
+def copied(straight, tmp_path):
+    """Return copied(task) -> a folder with that run, to be changed."""
+    return lambda task: Path(shutil.copytree(straight(task), tmp_path / "copied"))
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """The environment of a run file in a process of its own."""
+    here = str(backend.blas_threads())  # as in this process, which resumes what another began
+    threads = {"OPENBLAS_NUM_THREADS": here, "OMP_NUM_THREADS": here, "MPLBACKEND": "Agg"}
+    return os.environ | threads
+
+
+def command_line(task, small, *flags):
+    return [sys.executable, str(ROOT / f"run_{task}.py"), *small, *map(str, flags)]
+
+
+def run(folder):
+    return runfile.read(folder / "run.h5")
+
+
+def training(task, small, **changes):
+    """A Training as the command line makes it, before its first episode."""
+    given = config.chosen(parser(TASKS[task]).parse_args(small))
+    p = config.make(task, given, changes)
+    images = data.load(small[1], p.train_size, p.validation_size)
+    return experiment.Training(TASKS[task], experiment.Problem(images, p), p)
+
+
+def content(folder):
+    """Every file below a folder, to see that none has changed."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(call, capsys, task, *flags):
+    """Call with bad input; return the one line on standard error."""
+    capsys.readouterr()
+    assert call(task, *flags) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and len(lines[0]) < 600, lines
+    return lines[0]
+
+
+def at_call(monkeypatch, owner, name, n, act):
+    """Have act() called as the n-th call of owner.name begins."""
+    original, calls = getattr(owner, name), []
+
+    def counted(*args, **kwargs):
+        calls.append(name)
+        if len(calls) == n:
+            act()
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, counted)
