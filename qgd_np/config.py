@@ -106,7 +106,7 @@ FIG2 = PAPER | epsilon(0.01, 0.01, 1)
 FIG3 = FIG2 | dict(episodes=20)
 FIG5 = PAPER | dict(episodes=20)
 FIG6 = PAPER | epsilon(0.2, 0.05, 10) | dict(episodes=100)
-FIG12 = PAPER | dict(alpha=1.0, train_size=1000, reward="error")
+FIG12 = PAPER | dict(train_size=1000, reward="error")
 ADAM = PAPER | dict(optimizer="adam")
 TEN_SEEDS = ("fig7", "fig8", "fig9")
 
@@ -134,7 +134,7 @@ CAUSES = {
     "epsilon": of_default("epsilon_last"),
     "exploration": of_default("explore"),
     "starts": of_default("starts"),
-    "all": of_default(*(k for k in PAPER if k not in ("M", "steps", "episodes")))
+    "all": of_default(*(k for k in PAPER if k not in ("M", "alpha", "steps", "episodes")))
     | dict(beta_episodes=15, epsilon_episodes=5),
 }
 

@@ -452,6 +452,7 @@ def learn(case, p, seed=0, h=None):
     Q = DQN(
         (len(FEATURES), 4, 3 if h else 2), np.random.default_rng([seed, 0]), p.beta, p.gamma,
         p.optimizer, p.target_every, p.double, p.clip, p.n_steps, p.label, p.explore,
+        p.accepts,
     )  # fmt: skip
     memory = Memory(p.A, p.B, p.steps)
     algorithm = algorithms.q_learning_lambda if h else algorithms.q_learning_alpha
@@ -512,7 +513,8 @@ def test_a_learning_rate_of_1000_gives_defined_rewards_and_a_finite_memory(
 def test_a_coefficient_that_diverges_ends_the_episode_and_the_next_goes_on(
     problem, parameters, reward, lambda_c
 ):
-    p = parameters("reg", **SHORT | dict(steps=30), alpha=1e3, lambda_c=lambda_c, reward=reward)
+    p = parameters("reg", **SHORT | dict(steps=30), alpha=1e3, lambda_c=lambda_c, reward=reward,
+                   accepts=0.4)  # fmt: skip
     case = problem()
     histories, memory, Q = learn(case, p, h=case.h)
     assert [0 < h.diverged_at < 30 for h in histories] == [True] * 4

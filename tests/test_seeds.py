@@ -37,9 +37,7 @@ def call(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(script)])
     monkeypatch.setattr(seeds, "summary", lambda outs: "summary " + " ".join(o.name for o in outs))
-    monkeypatch.setattr(
-        seeds, "finished", lambda task, arguments, seed, path: (path.parent / "ready").exists()
-    )
+    monkeypatch.setattr(seeds, "is_done", lambda path, p: (path.parent / "ready").exists())
 
     def run(*flags, workers=2):
         for note in tmp_path.glob("called-*"):
@@ -96,7 +94,10 @@ def test_a_seed_whose_process_cannot_start_fails_alone(call, capsys, monkeypatch
 def test_a_seed_is_finished_if_its_file_is_whole_and_of_these_settings(tmp_path):
     task, path = SimpleNamespace(name="lr"), tmp_path / "run.h5"
     wanted = SimpleNamespace(preset="default", episodes=3, seed=7)
-    finished = lambda arguments, seed: seeds.finished(task, arguments, seed, path)  # noqa: E731
+
+    def finished(arguments, seed):
+        return seeds.is_done(path, seeds.of_seed(task, arguments, seed)[""])
+
     assert not finished(wanted, 5)
     made = config.make("lr", {"episodes": 3, "seed": 5})
     runfile.write(path, {"config": config.to_json(made)})
