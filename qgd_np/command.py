@@ -28,6 +28,7 @@ def main(task, argv=None):
         return run(task, sys.argv[1:] if argv is None else argv)
     except USER_ERRORS as error:
         text = " ".join(str(error).split()) or type(error).__name__
+        text += "; ask for fewer images, units or steps" if isinstance(error, MemoryError) else ""
         print(f"error: {text}", file=sys.stderr)
         return 2
     except Stopped as stop:

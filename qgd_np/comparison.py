@@ -29,7 +29,9 @@ def load_controller(task, path):
     tree = runfile.read(path).get("dqn")
     wanted = {"actions": list(ACTIONS[task.name]), "feature_map": FEATURE_MAP}
     if not isinstance(tree, dict) or any(tree.get(k) != v for k, v in wanted.items()):
-        raise runfile.RunFileError(f"{path}: holds no controller for run_{task.name}.py")
+        raise runfile.RunFileError(
+            f"{path}: holds no controller for run_{task.name}.py; give its run.h5 or controller.h5"
+        )
     try:
         Q = DQN(tree["sizes"], np.random.default_rng(0), 0.0, 0.0)
         for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):

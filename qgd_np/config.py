@@ -194,21 +194,25 @@ def check(config):
     rules = [(1 <= getattr(c, k) <= LARGEST, k, f"from 1 to {LARGEST}") for k in positive]
     above_0 = ("alpha_c", "alpha", "gap", "beta", "beta_last")
     rules += [(getattr(c, k) > 0, k, "above 0") for k in above_0]
-    at_least_0 = ("lambda_c", "validation_size", "M", "starts", "B", "target_every", "clip", "seed")
-    at_least_0 += ("c1", "c2")
+    lengths = ("validation_size", "M", "starts", "B", "target_every")
+    rules += [(0 <= getattr(c, k) <= LARGEST, k, f"from 0 to {LARGEST}") for k in lengths]
+    at_least_0 = ("lambda_c", "clip", "seed", "c1", "c2")
     rules += [(getattr(c, k) >= 0, k, "at least 0") for k in at_least_0]
     shares = ("gamma", "epsilon_first", "epsilon_last", "accepts")
     rules += [(0 <= getattr(c, k) <= 1, k, "from 0 to 1") for k in shares]
     rules += [
-        (all(1 <= size <= LARGEST for size in getattr(c, k) or [0]), k, "one or more sizes above 0")
+        (all(1 <= n <= LARGEST for n in getattr(c, k) or [0]), k, f"sizes from 1 to {LARGEST}")
         for k in ("hidden", "dqn_hidden")
     ]
+    rules += [(max(c.c1, c.c2) < 1e300 * c.gap, "gap", "so large that c / gap stays finite")]
     rules += [(c.gamma < 1 or c.horizon != "returned", "gamma", "below 1 with --horizon returned")]
     rules += [(c.M <= c.steps, "M", f"at most the number of steps, {c.steps}")]
     for holds, name, wanted in rules:
         if not holds:
             flag = "--" + name.replace("_", "-")
-            raise ConfigError(f"{flag} {getattr(c, name)}: must be {wanted}")
+            value = getattr(c, name)
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            raise ConfigError(f"{flag} {shown}: must be {wanted}")
 
 
 def to_json(config):

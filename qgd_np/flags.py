@@ -38,8 +38,9 @@ def parser(task):
     add("--policies", nargs="+", metavar="NAME", help=f"compare with these only: {known}")
     add("--seeds", metavar="A:B", help="train seeds A to B-1, several at a time")
     add("--workers", type=int, default=0, metavar="N", help="processes for --seeds [cores]")
-    add("--checkpoint-episodes", type=int, default=10, metavar="N", help="[10]")
-    add("--checkpoint-seconds", type=config.number, default=60, metavar="S", help="[60]")
+    add("--checkpoint-episodes", type=int, default=50, metavar="N", help="save after N [50]")
+    add("--checkpoint-seconds", type=config.number, default=60, metavar="S",
+        help="and as soon as an episode ends S seconds after the last save [60]")  # fmt: skip
     add("--no-figures", action="store_true", help="no pictures")
     add("--quiet", action="store_true", help="no progress bar")
     add("--trace", action="store_true", help="print every step; Q as after its update")
@@ -58,6 +59,8 @@ def check_flags(task, p, arguments):
         (not unknown, f"--policies: no policy {', '.join(sorted(unknown))}; --help lists them"),
         (a.workers >= 0, "--workers must be at least 0"),
         (a.checkpoint_episodes >= 1, "--checkpoint-episodes must be at least 1"),
+        (a.checkpoint_seconds >= 0, "--checkpoint-seconds must be at least 0"),
+        (a.out != "", "--out is empty: give the name of a folder, or leave it out"),
         (p.validation_size or not trains_on_h,
          "--validation-size 0: the reward needs validation images, or give --reward g"),
         (a.seeds is None or a.preset not in config.TEN_SEEDS,

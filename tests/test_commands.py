@@ -126,20 +126,30 @@ def test_a_trace_prints_every_step_with_the_printed_line_that_fired(call, folder
 # -- bad input ----------------------------------------------------------------------------------
 
 BAD = {
-    "unknown preset": (["--preset", "fig99"], "default, paper, fig1"),
+    "unknown preset": (["--preset", "fig99"], "has the presets default, paper"),
     "unknown flag": (["--epsiodes", "3"], "--epsiodes"),
     "an abbreviated flag": (["--episode", "3"], "--episode"),
     "no such data": (["--data", "/no/such/archive"], "/no/such/archive"),
+    "empty folder as data": (["--data", "EMPTY"], "no CIFAR-10 batches"),
+    "no name of a folder": (["--out", ""], "--out is empty"),
     "hidden 0": (["--hidden", "0"], "--hidden"),
+    "a huge net": (["--hidden", "1000000", "1000000"], "ask for fewer"),
+    "a huger net": (["--hidden", "5", "1000001"], "--hidden 5 1000001: must be sizes from 1 to"),
+    "a huge memory": (["--steps", "1000000", "--A", "1000000"], "ask for fewer"),
+    "a huger memory": (["--B", "9" * 20], "--B"),
     "hidden not a number": (["--hidden", "x"], "--hidden"),
     "train size 0": (["--train-size", "0"], "--train-size"),
     "train size above what is there": (["--train-size", "251"], "250 training images"),
+    "no room for validation": (["--validation-size", "51"], "200 training and 51 validation"),
+    "validation size below 0": (["--validation-size", "-1"], "--validation-size"),
     "steps 0": (["--steps", "0"], "--steps"),
     "episodes 0": (["--episodes", "0"], "--episodes"),
     "lambda_c below 0": (["--lambda-c", "-1"], "--lambda-c"),
     "NaN": (["--alpha-c", "nan"], "--alpha-c"),
     "infinity": (["--f-lb", "inf"], "--f-lb"),
     "NaN seconds": (["--checkpoint-seconds", "nan"], "--checkpoint-seconds"),
+    "seconds below 0": (["--checkpoint-seconds", "-1"], "--checkpoint-seconds"),
+    "infinite rewards": (["--c1", "1e200", "--gap", "1e-200"], "--gap"),
     "gamma above 1": (["--gamma", "2"], "--gamma"),
     "M above T": (["--M", "11"], "--M 11"),
     "no iterates": (["--iterates", "0"], "--iterates"),
@@ -149,20 +159,24 @@ BAD = {
     "seeds empty": (["--seeds="], "A:B"),
     "seeds backwards": (["--seeds", "3:2"], "A < B"),
     "seeds of a bad config": (["--seeds", "0:2", "--gamma", "2"], "--gamma"),
-    "seeds of many runs": (["--seeds", "0:2", "--preset", "fig7"], "--seeds"),
+    "seeds of many runs": (["--seeds", "0:2", "--preset", "fig7"], "preset fig7"),
     "workers below 0": (["--seeds", "0:2", "--workers", "-1"], "--workers"),
     "a choice that is not there": (["--loss", "hinge"], "softmax"),
     "a slip of the keyboard": (["--episodes", "9" * 20], "from 1 to 1000000"),
     "no controller": (["--controller", "/no/such/file.h5"], "/no/such/file.h5"),
+    "a folder as controller": (["--controller", "EMPTY"], "not a file"),
 }
 
 
+@both
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_status_2(case, call, folder, capsys):
+def test_bad_input_is_one_line_and_status_2(case, task, call, tmp_path, capsys):
     flags, wanted = BAD[case]
-    out = folder / "bad"
-    assert wanted in refused(call, capsys, "lr", "--out", out, *flags)
-    assert not content(out)
+    out, empty = tmp_path / "bad", tmp_path / "empty"
+    empty.mkdir()
+    flags = [str(empty) if flag == "EMPTY" else flag for flag in flags]
+    assert wanted in refused(call, capsys, task, "--out", out, *flags)
+    assert not content(tmp_path)
 
 
 def test_a_bad_flag_in_a_process_of_its_own_is_one_line_and_status_2(small, environment):
