@@ -44,6 +44,7 @@ COLUMNS = (  # heading, width, decimals, the figure or the two whose ratio it is
     ("half", 8, 2, "half"),
     ("pass", 8, 3, "pass"),
     ("ratio", 6, 1, ("half", "pass")),
+    ("turn", 7, 3, "turn"),
     ("accept", 8, 2, "accept"),
     ("products", 9, 2, "products"),
     ("ratio", 6, 2, ("accept", "products")),

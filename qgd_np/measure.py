@@ -85,18 +85,22 @@ def problem(n, device="cpu", sizes=SIZES):
 
 
 def step_times(f, x, device, repeats):
-    """Half step and accept, the floors of both, and the naive step.
+    """Half step of alpha, turn of lambda, accept, the floors, and the naive step.
 
     Floors: of an accept the two products that it cannot avoid, of a half step one pass over its
     arrays of n x q, two read and one written.
     """
     xp, layer = backend.namespace(f.delta), f.layer
-    place = SimpleNamespace(x=x, d=-f.gradient(x), alpha=0.1)
+    place = SimpleNamespace(x=x, d=-f.gradient(x), alpha=0.1, lam=0.1)
     f.observe(place.x + 0.1 * place.d, place.d, place.d)
 
     def half():
         place.alpha *= 0.99
         f.observe(place.x + place.alpha * place.d, place.d, place.d)
+
+    def turn():  # a half or 1.25 of Algorithms 2 and 4: the next candidate is where the last was
+        place.lam *= 0.99
+        f.observe(place.x + place.alpha * place.d, place.d, place.d, place.lam)
 
     def accept():
         before = place.d
@@ -117,7 +121,7 @@ def step_times(f, x, device, repeats):
         f.gradient(f.point(place.x.x + 0))
 
     times = {name: best_of(g, device, repeats) for name, g in
-             {"half": half, "accept": accept, "naive step": naive}.items()}  # fmt: skip
+             {"half": half, "turn": turn, "accept": accept, "naive step": naive}.items()}  # fmt: skip
     f.gradient(place.x)  # the floors overwrite what the line knows, so they come last
     times["products"] = best_of(products, device, repeats)
     times["pass"] = best_of(lambda: xp.add(layer.Zbar, layer.DZ, out=f.delta), device, repeats)
