@@ -120,8 +120,8 @@ def step_times(f, x, device, repeats):
     def naive():
         f.gradient(f.point(place.x.x + 0))
 
-    times = {name: best_of(g, device, repeats) for name, g in
-             {"half": half, "turn": turn, "accept": accept, "naive step": naive}.items()}  # fmt: skip
+    steps = {"half": half, "turn": turn, "accept": accept, "naive step": naive}
+    times = {name: best_of(step, device, repeats) for name, step in steps.items()}
     f.gradient(place.x)  # the floors overwrite what the line knows, so they come last
     times["products"] = best_of(products, device, repeats)
     times["pass"] = best_of(lambda: xp.add(layer.Zbar, layer.DZ, out=f.delta), device, repeats)
