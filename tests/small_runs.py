@@ -74,6 +74,11 @@ def run(folder):
     return runfile.read(folder / "run.h5")
 
 
+def checkpoint(folder):
+    """What a training that is stopped goes on from."""
+    return runfile.read(folder / "checkpoint.h5", "checkpoint")["training"]
+
+
 def training(task, small, **changes):
     """A Training as the command line makes it, before its first episode."""
     given = config.chosen(parser(TASKS[task]).parse_args(small))

@@ -14,6 +14,7 @@ from small_runs import (
     EPISODES,
     POLICIES,
     both,
+    checkpoint,
     command_line,
     content,
     refused,
@@ -189,7 +190,10 @@ def test_a_bad_flag_in_a_process_of_its_own_is_one_line_and_status_2(small, envi
 def test_the_coefficient_cannot_be_trained_on_no_validation_images(call, folder, capsys):
     flags = ["--validation-size", 0, "--episodes", 1, "--out", folder / "no-validation"]
     assert "--reward g" in refused(call, capsys, "reg", *flags)
-    assert call("reg", *flags, "--reward", "g") == 0
+    flags += ["--reward", "g"]
+    for more in (["--compare-more"], ["--policies", "search"]):
+        assert "validation images" in refused(call, capsys, "reg", *flags, *more)
+    assert call("reg", *flags) == 0
 
 
 def test_a_gpu_that_is_not_there_is_an_error_that_names_the_wheel(
@@ -246,6 +250,34 @@ def test_a_controller_that_is_damaged_or_of_the_other_task_is_one_line(
     checkpoint = straight("lr") / "checkpoint.h5"
     assert "run_lr.py" in refused(call, capsys, "lr", "--controller", checkpoint, "--out", out)
     assert not out.exists()
+
+
+# -- divergence ---------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("preset", ["default", "paper"])
+@both
+def test_divergence_is_a_result_that_is_marked_counted_and_never_remembered(
+    task, preset, call, tmp_path, capsys
+):
+    large = {"lr": ["--alpha-c", 1000], "reg": ["--alpha", 1000, "--lambda-c", 0.03]}[task]
+    flags = [*large, "--beta", 10, "--steps", 30, "--episodes", 8, "--preset", preset]
+    assert call(task, *flags, "--out", tmp_path) == 0
+    end = capsys.readouterr().out
+    log, memory = run(tmp_path)["train"], checkpoint(tmp_path)["memory"]
+    assert all(np.isfinite(memory[name]).all() for name in ("s", "s_next", "r", "label"))
+    assert np.isfinite(log["return"]).all()
+    diverged, rejected = (log["diverged_at"] > 0).sum(), log["rejected"][-1]
+    for e, t in enumerate(log["diverged_at"]):
+        reached = log["action"][e] >= 0
+        assert reached.sum() == (t or 30) and reached[: t or 30].all()
+        f, before = log["objective"][e], t - 1 if t else None
+        assert np.isfinite(f[:before]).all()
+        assert not t or (log["reward"][e, t - 1] == 0 and not np.isfinite(f[t - 1]))
+    counted = f"diverged: {diverged} of 8 episodes; {rejected} updates of theta not taken" in end
+    assert counted == (diverged + rejected > 0)
+    assert counted or (task, preset) == ("lr", "default")  # a saturated net, large and finite
 
 
 # -- controllers and several seeds --------------------------------------------------------------
