@@ -8,7 +8,6 @@ import math
 from itertools import cycle, islice, product
 
 import numpy as np
-from scipy.optimize import minimize
 
 from .backend import namespace, to_device, to_host
 from .environment import ACCEPT, HALF, RAISE
@@ -149,6 +148,8 @@ def adam(f, x_1, p, rate, history):
 
 def lbfgs(f, x_1, p, history):
     """SciPy's L-BFGS-B with at most T evaluations of f and its gradient; logs the best so far."""
+    from scipy.optimize import minimize  # slow to import
+
     start = x_1
     device = "cpu" if namespace(start.x) is np else "gpu"
     best = [math.inf, start]

@@ -52,6 +52,7 @@ def check_flags(task, p, arguments):
     """Raise ConfigError for flags beside the config that are out of range or do not fit."""
     a = arguments
     unknown = {*(a.policies or ())} - {"qgd", *task.baselines, *task.more}
+    looked_for = a.policies or (task.more if a.compare_more else ())
     trains_on_h = task.name == "reg" and p.reward == "error" and not a.controller
     rules = (
         (1 <= a.iterates <= config.LARGEST, f"--iterates must be from 1 to {config.LARGEST}"),
@@ -63,6 +64,8 @@ def check_flags(task, p, arguments):
         (a.out != "", "--out is empty: give the name of a folder, or leave it out"),
         (p.validation_size or not trains_on_h,
          "--validation-size 0: the reward needs validation images, or give --reward g"),
+        (p.validation_size or "search" not in looked_for,
+         "--validation-size 0: the policy search needs validation images; leave it out"),
         (a.seeds is None or a.preset not in config.TEN_SEEDS,
          f"--seeds: preset {a.preset} has seeds of its own; choose one or the other"),
     )  # fmt: skip

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from .environment import ACCEPT, ACTIONS, FEATURES
 
@@ -91,6 +90,8 @@ def differences(tree, name):
 
 def paired(difference):
     """The mean, its interval unless all are equal but for rounding, and how many are above 0."""
+    from scipy.stats import bootstrap  # slow to import
+
     interval = ""
     if np.ptp(difference) > 1e-6:
         low, high = bootstrap(

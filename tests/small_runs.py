@@ -1,5 +1,6 @@
 """Runs of a tenth of a second through the command line, and what the tests of commands share."""
 
+import functools
 import os
 import shutil
 import signal
@@ -74,11 +75,19 @@ def run(folder):
     return runfile.read(folder / "run.h5")
 
 
+def checkpoint(folder):
+    """What a training that is stopped goes on from."""
+    return runfile.read(folder / "checkpoint.h5", "checkpoint")["training"]
+
+
+loaded = functools.cache(data.load)
+
+
 def training(task, small, **changes):
     """A Training as the command line makes it, before its first episode."""
     given = config.chosen(parser(TASKS[task]).parse_args(small))
     p = config.make(task, given, changes)
-    images = data.load(small[1], p.train_size, p.validation_size)
+    images = loaded(small[1], p.train_size, p.validation_size)
     return experiment.Training(TASKS[task], experiment.Problem(images, p), p)
 
 

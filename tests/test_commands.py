@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -13,7 +14,9 @@ from kill_resume import TASKS, differences
 from small_runs import (
     EPISODES,
     POLICIES,
+    ROOT,
     both,
+    checkpoint,
     command_line,
     content,
     refused,
@@ -94,8 +97,8 @@ def test_a_seed_gives_the_same_bits_ten_times_of_ten_and_ten_seeds_ten_runs(task
 def test_ten_seeds_start_at_the_given_one_and_one_run_takes_it(call, folder):
     for preset, names in (("fig8", [f"seed-{k}" for k in range(7, 17)]), ("fig6", [""])):
         out = folder / f"{preset}-from-7"
-        flags = ["--preset", preset, "--seed", 7, "--episodes", 1, "--out", out]
-        assert call("lr", *flags) == 0
+        flags = ["--preset", preset, "--seed", 7, "--episodes", 1, "--policies", "gd"]
+        assert call("lr", *flags, "--out", out) == 0
         assert sorted(out.rglob("run.h5")) == sorted(out / name / "run.h5" for name in names)
         seeds = [json.loads(run(out / name)["config"])["seed"] for name in names]
         assert seeds == list(range(7, 7 + len(names)))
@@ -189,7 +192,10 @@ def test_a_bad_flag_in_a_process_of_its_own_is_one_line_and_status_2(small, envi
 def test_the_coefficient_cannot_be_trained_on_no_validation_images(call, folder, capsys):
     flags = ["--validation-size", 0, "--episodes", 1, "--out", folder / "no-validation"]
     assert "--reward g" in refused(call, capsys, "reg", *flags)
-    assert call("reg", *flags, "--reward", "g") == 0
+    flags += ["--reward", "g"]
+    for more in (["--compare-more"], ["--policies", "search"]):
+        assert "validation images" in refused(call, capsys, "reg", *flags, *more)
+    assert call("reg", *flags) == 0
 
 
 def test_a_gpu_that_is_not_there_is_an_error_that_names_the_wheel(
@@ -248,6 +254,34 @@ def test_a_controller_that_is_damaged_or_of_the_other_task_is_one_line(
     assert not out.exists()
 
 
+# -- divergence ---------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("preset", ["default", "paper"])
+@both
+def test_divergence_is_a_result_that_is_marked_counted_and_never_remembered(
+    task, preset, call, tmp_path, capsys
+):
+    large = {"lr": ["--alpha-c", 1000], "reg": ["--alpha", 1000, "--lambda-c", 0.03]}[task]
+    flags = [*large, "--beta", 10, "--steps", 30, "--episodes", 8, "--preset", preset]
+    assert call(task, *flags, "--out", tmp_path) == 0
+    end = capsys.readouterr().out
+    log, memory = run(tmp_path)["train"], checkpoint(tmp_path)["memory"]
+    assert all(np.isfinite(memory[name]).all() for name in ("s", "s_next", "r", "label"))
+    assert np.isfinite(log["return"]).all()
+    diverged, rejected = (log["diverged_at"] > 0).sum(), log["rejected"][-1]
+    for e, t in enumerate(log["diverged_at"]):
+        reached = log["action"][e] >= 0
+        assert reached.sum() == (t or 30) and reached[: t or 30].all()
+        f, before = log["objective"][e], t - 1 if t else None
+        assert np.isfinite(f[:before]).all()
+        assert not t or (log["reward"][e, t - 1] == 0 and not np.isfinite(f[t - 1]))
+    counted = f"diverged: {diverged} of 8 episodes; {rejected} updates of theta not taken" in end
+    assert counted == (diverged + rejected > 0)
+    assert counted or (task, preset) == ("lr", "default")  # a saturated net, large and finite
+
+
 # -- controllers and several seeds --------------------------------------------------------------
 
 
@@ -276,23 +310,29 @@ def test_a_controller_is_used_at_other_sizes_and_its_m_keeps_its_share_of_the_st
         assert run(out)["dqn"]["M"] == json.loads(run(out)["config"])["M"] == M
 
 
-def test_several_seeds_are_trained_once_and_a_failed_one_is_named(small, folder, environment):
+def test_several_seeds_are_trained_once_and_a_failed_one_is_named(
+    call, folder, monkeypatch, capsys
+):
     out = folder / "seeds"
-    words = command_line("lr", small, "--episodes", 2, "--seeds", "0:2", "--out", out)
-    seeds = lambda: subprocess.run(words, env=environment, capture_output=True, text=True)  # noqa: E731
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "run_lr.py")])  # what each seed is a process of
+
+    def seeds():
+        status = call("lr", "--episodes", 2, "--seeds", "0:2", "--out", out)
+        return status, *capsys.readouterr()
+
     (out / "seed-1").mkdir(parents=True)
     (out / "seed-1" / "checkpoint.h5").write_bytes(b"no checkpoint")
-    done = seeds()
-    assert done.returncode == 2 and "seed 1: failed, error: " in done.stdout
-    assert done.stderr == "error: seeds [1] failed; their messages stand above\n"
+    status, text, error = seeds()
+    assert status == 2 and "seed 1: failed, error: " in text
+    assert error == "error: seeds [1] failed; their messages stand above\n"
     (out / "seed-1" / "checkpoint.h5").unlink()
-    before, done = content(out), seeds()
-    assert done.returncode == 0 and "1 of 2 seeds are done" in done.stdout
+    before, (status, text, error) = content(out), seeds()
+    assert status == 0 and "1 of 2 seeds are done" in text
     assert before.items() <= content(out).items()
     assert [json.loads(run(out / f"seed-{k}")["config"])["seed"] for k in (0, 1)] == [0, 1]
-    before, done = content(out), seeds()
-    assert done.returncode == 0 and "2 of 2 seeds are done" in done.stdout
-    assert content(out) == before and {"seed-0:", "seed-1:"} <= set(done.stdout.split())
+    before, (status, text, error) = content(out), seeds()
+    assert status == 0 and "2 of 2 seeds are done" in text
+    assert content(out) == before and {"seed-0:", "seed-1:"} <= set(text.split())
 
 
 def table(**accuracies):

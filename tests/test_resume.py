@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from small_runs import (
     ROOT,
     at_call,
     both,
+    checkpoint,
     command_line,
     content,
     refused,
@@ -31,6 +33,7 @@ from small_runs import (
 
 from qgd_np import backend, command, experiment, interrupts, runfile
 from qgd_np.dqn import DQN
+from qgd_np.history import History
 from qgd_np.objective import Objective
 
 # -- disks ----------------------------------------------------------------------------------------
@@ -164,7 +167,8 @@ def test_a_run_resumed_after_every_episode_or_once_equals_the_straight_one(
     for stops in (range(1, EPISODES + 1), (3, EPISODES)):
         out = folder / f"resumed-{task}-{len(stops)}"
         for k in stops:
-            assert call(task, "--episodes", k, "--out", out, "--resume") == 0
+            fewer = ["--policies", "gd"] if k < EPISODES else []
+            assert call(task, "--episodes", k, "--out", out, "--resume", *fewer) == 0
         assert differences(run(straight(task)), run(out)) == []
 
 
@@ -314,13 +318,12 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
     assert "holds 'run', not" in refused(call, capsys, "lr", *flags, "--resume")
 
 
-@pytest.mark.parametrize(("name", "count"), [("KILL", 3), ("INT", 2)])
-def test_a_hundred_kills_in_small(name, count, environment):
-    words = [sys.executable, str(ROOT / "tests" / "kill_resume.py"), str(count), "--signal", name]
-    words += ["--within", "20"]  # the machine may be busy
+def test_a_hundred_kills_in_small(environment):
+    words = [sys.executable, str(ROOT / "tests" / "kill_resume.py"), "5", "--within", "20"]
+    words += ["--signal", "KILL", "INT", "TERM"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith(f"kills: {count}, in a save: ")
+    assert done.stdout.startswith("kills: 5, in a save: ")
 
 
 # -- signals ------------------------------------------------------------------------------------
@@ -360,19 +363,18 @@ def test_a_signal_in_training_leaves_a_checkpoint_and_the_command_to_resume(
 
 
 def test_a_signal_in_the_comparison_leaves_only_that_to_be_done_again(
-    small, call, folder, environment
+    call, tmp_path, monkeypatch, capsys
 ):
-    out = folder / "comparing"
-    flags = ["--out", out, "--episodes", 2]
-    words = command_line("lr", small, *flags, "--iterates", 100000)
-    saved = out / "checkpoint.h5"
-    status, error, seconds = interrupted(words, environment, signal.SIGTERM, saved.exists)
-    assert status == 143 and error.endswith("--resume\n") and seconds < 4
-    assert "Traceback" not in error and not (out / "run.h5").exists()
-    trained = runfile.read(saved)["training"]
+    flags = ["--out", tmp_path, "--episodes", 2]
+    with monkeypatch.context() as patch:  # at the second step of gradient descent's first run
+        history = lambda: at_call(patch, History, "add", 2, partial(signal.raise_signal, 15))  # noqa: E731
+        at_call(patch, command, "evaluate", 1, history)
+        assert call("lr", *flags) == 143
+    assert capsys.readouterr().err.endswith("--resume\n") and not (tmp_path / "run.h5").exists()
+    trained = checkpoint(tmp_path)["train"]
     assert call("lr", *flags, "--resume") == 0
-    assert differences({"train": trained["train"]}, {"train": run(out)["train"]}) == []
-    assert np.array_equal(trained["train"]["seconds"], run(out)["train"]["seconds"])
+    assert differences(trained, run(tmp_path)["train"]) == []
+    assert np.array_equal(trained["seconds"], run(tmp_path)["train"]["seconds"])
 
 
 STAGES = {
@@ -438,14 +440,22 @@ def test_a_signal_waits_where_it_would_be_lost_and_only_there():
     assert seen == ["within"]
 
 
-def test_a_signal_stops_several_seeds_and_their_processes_save(small, folder, environment):
-    out = folder / "stopped-seeds"
-    flags = ["--episodes", 10000, "--checkpoint-episodes", 5, "--workers", 1]
-    words = command_line("lr", small, *flags, "--seeds", "0:3", "--out", out)
-    saved = out / "seed-0" / "checkpoint.h5"
-    status, error, seconds = interrupted(words, environment, signal.SIGTERM, saved.exists)
-    assert status == 143 and "Traceback" not in error and seconds < 6
-    assert [path.name for path in out.iterdir()] == ["seed-0"]  # the others never began
-    done = runfile.read(saved)["training"]["done"]
-    time.sleep(0.3)
-    assert runfile.read(saved)["training"]["done"] == done  # nobody trains on
+def test_a_signal_stops_several_seeds_and_their_processes_save(
+    call, tmp_path, monkeypatch, capsys
+):
+    saved = tmp_path / "seed-0" / "checkpoint.h5"
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "run_lr.py")])  # what each seed is a process of
+
+    def send():
+        while not saved.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=send, daemon=True).start()
+    flags = ["--episodes", 10000, "--checkpoint-episodes", 5, "--workers", 1, "--seeds", "0:3"]
+    assert call("lr", *flags, "--out", tmp_path) == 143
+    assert "the same command goes on" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["seed-0"]  # the others never began
+    done = checkpoint(tmp_path / "seed-0")["done"]
+    time.sleep(0.1)
+    assert checkpoint(tmp_path / "seed-0")["done"] == done  # nobody trains on
