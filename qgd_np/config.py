@@ -79,7 +79,7 @@ class Config:
 # what differs for the regularization coefficient
 REG = dict(
     train_size=1000, validation_size=5000,  # paper 4.5
-    M=5, f_lb=0.62, gap=0.02, gamma=0.97, accepts=0.0,  # D18, D25, D26
+    M=40, f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1, accepts=0.0,  # D18, D24, D25, D26
 )  # fmt: skip
 
 # what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
