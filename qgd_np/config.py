@@ -40,7 +40,7 @@ class Config:
 
     # the environment
     steps: int = option(100, "candidates in an episode, T (paper 4.2)")
-    M: int = option(0, "M; 0: four fifths of the steps, which converges best (D18, D22)")
+    M: int = option(0, "M; 0: four fifths of the steps, for lambda two fifths (D18, D22)")
     f_lb: float = option(0.8, "lower bound in the reward, f_lb, g_lb or h_lb (D12, D25)")
     gap: float = option(0.1, "least value of f - f_lb in the reward (D25)")
     c1: float = option(0.01, "reward of a step that is no accept (D12)")
@@ -79,7 +79,7 @@ class Config:
 # what differs for the regularization coefficient
 REG = dict(
     train_size=1000, validation_size=5000,  # paper 4.5
-    M=40, f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1, accepts=0.0,  # D18, D24, D25, D26
+    f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1, accepts=0.0,  # D18, D24, D25, D26
 )  # fmt: skip
 
 # what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
@@ -183,7 +183,8 @@ def make(task, *changes):
         values |= change
     config = Config(**values)
     check(config)
-    return config if config.M else replace(config, M=max(1, 4 * config.steps // 5))
+    fifths = 4 if task == "lr" else 2  # which converges best (D18)
+    return config if config.M else replace(config, M=max(1, fifths * config.steps // 5))
 
 
 def check(config):
