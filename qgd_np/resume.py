@@ -29,7 +29,10 @@ def make_folder(out):
 
 
 def find_checkpoint(checkpoint):
-    """Return the tree to go on from, or None; say so if it is not the latest or not there."""
+    """Return the tree to go on from, or None; say so if it is not the latest or not there.
+
+    Raises RunFileError if nothing of what is there can be gone on from.
+    """
     found = runfile.read_latest(checkpoint, "checkpoint")
     if found is None:
         print(f"no checkpoint in {checkpoint.parent}: starting from the beginning")
@@ -37,6 +40,8 @@ def find_checkpoint(checkpoint):
     snapshot, used = found
     if used != checkpoint:
         print(f"{checkpoint} is damaged or gone: going on from {used}")
+    if not {"config", "data_sha256", "training"} <= set(snapshot):
+        raise runfile.RunFileError(f"{used}: not a complete checkpoint; start anew")
     return snapshot
 
 

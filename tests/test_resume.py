@@ -316,6 +316,11 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
     assert "checkpoint.h5" in refused(call, capsys, "lr", *flags, "--resume")
     (out / "checkpoint.h5").write_bytes(whole)
     assert "holds 'run', not" in refused(call, capsys, "lr", *flags, "--resume")
+    runfile.write(out / "checkpoint.h5", {"kind": "checkpoint", "config": "{}"})
+    assert "not a complete checkpoint" in refused(call, capsys, "lr", *flags, "--resume")
+    tree = {"kind": "checkpoint", "config": "{}", "data_sha256": "", "training": {"done": 1}}
+    runfile.write(out / "checkpoint.h5", tree)
+    assert "does not fit" in refused(call, capsys, "lr", *flags, "--resume", "--force")
 
 
 def test_a_hundred_kills_in_small(environment):
