@@ -61,7 +61,7 @@ class Config:
     B: int = option(20, "best episodes in the memory (D17)")
     epsilon_first: float = option(1.0, "epsilon in the first episode (D19)")
     epsilon_last: float = option(0.0, "epsilon from episode epsilon_episodes on (D19)")
-    epsilon_episodes: int = option(120, "episodes over which epsilon falls (D19)")
+    epsilon_episodes: int = option(50, "episodes over which epsilon falls (D19)")
     accepts: float = option(0.4, "least share of accepts that an episode may draw (D26)")
     explore: str = option("episode", "share of accepts: drawn per episode, or uniform (D26)", DRAWS)
     label: str = option("fresh", "TD target: made when sampled, or when stored (D16)", LABELS)
