@@ -79,7 +79,8 @@ class Config:
 # what differs for the regularization coefficient
 REG = dict(
     train_size=1000, validation_size=5000,  # paper 4.5
-    f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1, accepts=0.0,  # D18, D24, D25, D26
+    f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1,  # D18, D24, D25
+    accepts=0.0, epsilon_episodes=120,  # D19, D26
 )  # fmt: skip
 
 
