@@ -2,12 +2,12 @@
 
     python run_lr.py --preset causes --seeds 0:5 --policies qgd --iterates 1
 
-Each run is one row of config.CAUSES, trained with one seed; a row is the runs of all its seeds.
+Each run is one row of presets.CAUSES, trained with one seed; a row is the runs of all its seeds.
 """
 
 import numpy as np
 
-from . import config
+from . import presets
 from .drawing import BLUE, GREY, RED, canvas
 from .environment import ACCEPT
 
@@ -48,8 +48,8 @@ def measures(run):
 
 
 def rows_of(runs):
-    """{row: {measure: (seeds,) array}} in the order of config.CAUSES."""
-    found = {row: [measures(r) for r in runs if r.folder.name == row] for row in config.CAUSES}
+    """{row: {measure: (seeds,) array}} in the order of presets.CAUSES."""
+    found = {row: [measures(r) for r in runs if r.folder.name == row] for row in presets.CAUSES}
     return {
         row: {name: np.array([one[name] for one in each], float) for name in each[0]}
         for row, each in found.items()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, backend, config, interrupts, runfile
+from . import __version__, backend, config, interrupts, presets, runfile
 from .comparison import controller_tree, evaluate, load_controllers, policies
 from .data import DataError, load
 from .experiment import Problem, Training
@@ -43,7 +43,7 @@ def run(task, argv):
         return 0
     given = config.chosen(arguments)
     seed = given.pop("seed", config.Config.seed)  # the first one, if the preset has ten
-    runs = config.preset(arguments.preset, task.name, seed)
+    runs = presets.preset(arguments.preset, task.name, seed)
     if arguments.controller:
         given["M"] = 0  # a controller brings its own
     settings = {k: config.make(task.name, {"seed": seed}, own, given) for k, own in runs.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import matplotlib
 
-from . import causes, config, patterns
+from . import causes, patterns, presets
 from .drawing import STYLE, load, save
 from .pictures import comparison, objective_net, pattern, pattern_of_runs, rule, td_loss, training
 from .runfile import RunFileError
@@ -25,7 +25,7 @@ EACH = {name: {name: objective_net} for name in ("fig3", "fig4")}
 EACH |= {name: {name: comparison} for name in ("fig10", "fig11")}
 EVERY = {"training": training, "comparison": comparison, "pattern": pattern, "rule": rule}
 FROM_TRAINING = {*LOSSES, "fig3", "fig4", "training", "causes"}
-TABLES = {"causes": causes.table} | {name: patterns.table for name in config.TEN_SEEDS}
+TABLES = {"causes": causes.table} | {name: patterns.table for name in presets.TEN_SEEDS}
 
 
 def draw(files, preset, out, dpi=DPI):
@@ -34,7 +34,7 @@ def draw(files, preset, out, dpi=DPI):
     The runs are taken in the preset's order, so each has its colour. A preset with a table
     prints it.
     """
-    names = {name: i for i, name in enumerate(config.PRESETS[preset][1])}
+    names = {name: i for i, name in enumerate(presets.PRESETS[preset][1])}
     runs = sorted(map(load, files), key=lambda run: names.get(run.folder.name, len(names)))
     out = Path(out)
     trained = [run for run in runs if run.train]
@@ -69,7 +69,7 @@ def main(argv=None):
     """Draw again: the pictures of --preset or, without it, of the preset in the folder's name."""
     parser = argparse.ArgumentParser("python -m qgd_np.figures", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run.h5 or a folder")
-    parser.add_argument("--preset", choices=config.PRESETS, help="[the one in the folder's name]")
+    parser.add_argument("--preset", choices=presets.PRESETS, help="[the one in the folder's name]")
     parser.add_argument("--gallery", type=Path, metavar="DIR", help="small pictures, all into DIR")
     arguments = parser.parse_args(argv)
     dpi = DPI if arguments.gallery is None else GALLERY_DPI
@@ -88,7 +88,7 @@ def main(argv=None):
 def preset_of(folder):
     """The preset that a folder is named after, as in runs/lr-fig6-0."""
     words = folder.resolve().name.split("-")
-    return next((word for word in words if word in config.PRESETS), "default")
+    return next((word for word in words if word in presets.PRESETS), "default")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from . import config
+from . import config, presets
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,7 +66,7 @@ def check_flags(task, p, arguments):
          "--validation-size 0: the reward needs validation images, or give --reward g"),
         (p.validation_size or "search" not in looked_for,
          "--validation-size 0: the policy search needs validation images; leave it out"),
-        (a.seeds is None or a.preset not in config.TEN_SEEDS,
+        (a.seeds is None or a.preset not in presets.TEN_SEEDS,
          f"--seeds: preset {a.preset} has seeds of its own; choose one or the other"),
     )  # fmt: skip
     for holds, message in rules:
@@ -86,7 +86,7 @@ def resume_line(task, argv, out):
 
 def list_presets(task):
     """Print every preset of the task with the values it sets."""
-    for name, (tasks, runs) in config.PRESETS.items():
+    for name, (tasks, runs) in presets.PRESETS.items():
         for run_name, changes in runs.items() if task.name in tasks else ():
             values = " ".join(as_flag(k, v) for k, v in changes.items())
             print(f"{name} {run_name}".strip() + f": {values or 'the defaults'}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import config, runfile
+from . import config, presets, runfile
 from .config import ConfigError
 
 
@@ -55,7 +55,7 @@ def run_seeds(task, arguments, argv):
 def of_seed(task, arguments, seed):
     """{name: config} of the runs that one seed makes."""
     given = config.chosen(arguments) | {"seed": seed}
-    runs = config.preset(arguments.preset, task.name)
+    runs = presets.preset(arguments.preset, task.name)
     return {name: config.make(task.name, changes, given) for name, changes in runs.items()}
 
 

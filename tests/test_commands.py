@@ -24,7 +24,7 @@ from small_runs import (
     training,
 )  # fmt: skip
 
-from qgd_np import command, comparison, config, report
+from qgd_np import command, comparison, config, presets, report
 
 VALUE = {"lr": "alpha", "reg": "lambda"}
 
@@ -109,13 +109,13 @@ def test_list_presets_prints_every_preset_in_flags_that_are_understood(task, cap
     assert command.main(TASKS[task], ["--list-presets"]) == 0
     lines = capsys.readouterr().out.splitlines()
     shown = {line.split(":")[0].split()[0] for line in lines}
-    assert shown == {name for name, (tasks, _) in config.PRESETS.items() if task in tasks}
+    assert shown == {name for name, (tasks, _) in presets.PRESETS.items() if task in tasks}
     for line in lines:
         flags = line.split(": ")[1]
         if flags != "the defaults":
             given = config.chosen(command.parser(TASKS[task]).parse_args(flags.split()))
             name, part = (line.split(":")[0].split() + [""])[:2]
-            assert given == config.PRESETS[name][1][part]
+            assert given == presets.PRESETS[name][1][part]
 
 
 def test_a_trace_prints_every_step_with_the_printed_line_that_fired(call, folder, capsys):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from qgd_np import config, drawing, figures, patterns, pictures, runfile
+from qgd_np import config, drawing, figures, patterns, pictures, presets, runfile
 from qgd_np.environment import ACTIONS, FEATURE_MAP, FEATURES
 from qgd_np.mlp import MLP
 
@@ -117,9 +117,9 @@ def sound(pictures):
 # -- every preset draws ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preset", config.PRESETS)
+@pytest.mark.parametrize("preset", presets.PRESETS)
 def test_each_preset_draws_its_pictures(preset, tmp_path):
-    tasks, runs = config.PRESETS[preset]
+    tasks, runs = presets.PRESETS[preset]
     files = [
         write(tmp_path / name, run_tree(tasks[-1], E=12, T=30, seed=i, kind=i % 4))
         for i, name in enumerate(list(runs)[:4])

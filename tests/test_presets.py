@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from kill_resume import SMALL, TASKS, make_archive
 
-from qgd_np import causes, command, config, figures, interrupts, patterns
+from qgd_np import causes, command, config, figures, interrupts, patterns, presets
 from qgd_np.flags import parser
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 TINY = ["--train-size", "40", "--hidden", "3", "--steps", "6", "--episodes", "2"]
-EVERY = [(task, name) for name, (tasks, _) in config.PRESETS.items() for task in tasks]
+EVERY = [(task, name) for name, (tasks, _) in presets.PRESETS.items() for task in tasks]
 PICTURES = ["training", "comparison", "pattern", "rule"]  # of a preset that is no figure
 
 
@@ -60,29 +60,29 @@ def parsed(task, cell):
 
 def test_every_preset_has_the_settings_that_the_readme_lists():
     table = readme_rows()[0]
-    assert set(table) == set(config.PRESETS)
+    assert set(table) == set(presets.PRESETS)
     for name, (_, base, own) in table.items():
-        tasks, runs = config.PRESETS[name]
-        base = config.PAPER if "`paper`" in base else {}
+        tasks, runs = presets.PRESETS[name]
+        base = presets.PAPER if "`paper`" in base else {}
         listed = {k: base | fields for k, fields in parsed(TASKS[tasks[0]], own).items()}
-        if name in config.TEN_SEEDS:
+        if name in presets.TEN_SEEDS:
             listed = {f"seed-{k}": listed[""] | {"seed": k} for k in range(10)}
         if name == "causes":
-            assert config.CAUSES_BASE == listed[""]
+            assert presets.CAUSES_BASE == listed[""]
         else:
             assert runs == listed
 
 
 def test_every_row_of_the_causes_makes_the_change_that_the_readme_lists():
     table = readme_rows()[1]
-    assert list(table) == list(config.CAUSES)
+    assert list(table) == list(presets.CAUSES)
     for row, (own,) in table.items():
         change = parsed(TASKS["lr"], own)[""]
-        assert config.PRESETS["causes"][1][row] == config.CAUSES_BASE | change
+        assert presets.PRESETS["causes"][1][row] == presets.CAUSES_BASE | change
 
 
 def test_the_paper_presets_print_what_section_4_2_prints():
-    p = config.make("lr", config.PAPER)
+    p = config.make("lr", presets.PAPER)
     assert (p.beta, p.beta_last, p.batch, p.episodes, p.steps, p.alpha_c) == (
         0.05, 0.05, 64, 200, 100, 1.0
     )  # fmt: skip
@@ -96,7 +96,7 @@ def test_the_paper_presets_print_what_section_4_2_prints():
 def test_each_preset_makes_its_runs_and_its_picture(task, preset, call, tmp_path, capsys):
     out = tmp_path / f"{task}-{preset}-0"
     assert call(task, preset, out) == 0
-    assert all((out / name / "run.h5").exists() for name in config.PRESETS[preset][1])
+    assert all((out / name / "run.h5").exists() for name in presets.PRESETS[preset][1])
     expected = PICTURES if preset in ("default", "paper") else [preset]
     assert sorted(p.stem for p in out.rglob("*.png")) == sorted(expected)
     before = capsys.readouterr().out
