@@ -150,11 +150,11 @@ def test_a_missing_folder_is_made_and_one_that_goes_missing_is_one_line(
 def test_twenty_episodes_stopped_at_any_boundary_end_as_if_they_had_not_been(
     task, small, tmp_path
 ):
-    straight = training(task, small, episodes=20, starts=3)
+    straight = training(task, small, episodes=20, starts=3, train_size=60)
     for _ in straight.episodes():
         runfile.write(tmp_path / f"{straight.done}.h5", straight.tree())
     for done in range(1, 20):
-        resumed = training(task, small, episodes=20, starts=3)
+        resumed = training(task, small, episodes=20, starts=3, train_size=60)
         resumed.restore(runfile.read(tmp_path / f"{done}.h5"))
         assert len(list(resumed.episodes())) == 20 - done
         assert differences(straight.tree(), resumed.tree()) == []
