@@ -21,7 +21,9 @@ COLOURS = {  # of a policy, the same in every picture; after Okabe and Ito
     "nonmonotone": ("#009E73", "-"), "pattern9": ("#9467bd", "-"), "gd lambda 0": ("#56B4E9", "--"),
     "adam 1e-3": ("black", ":"), "adam 3e-3": ("black", "--"), "l-bfgs": ("black", "-."),
     "alpha 0.1": ("0.6", ":"), "alpha 0.3": ("0.6", "--"), "alpha 0.5": ("0.6", "-."),
-    "cosine": ("#8c564b", "--"), "step": ("#8c564b", ":"),
+    "cosine": ("#8c564b", "--"), "step": ("#8c564b", ":"), "search": ("black", "-"),
+    "1 half": ("#E69F00", ":"), "2 halves": ("#E69F00", "--"), "3 halves": ("#E69F00", "-."),
+    "1 raise": ("#009E73", ":"), "2 raises": ("#009E73", "--"),
 }  # fmt: skip
 SERIES = (BLUE, "#E69F00", "#009E73", RED, "#9467bd", "#56B4E9", "black")  # several runs
 ACTION_COLOURS = {"half": "#8fc1e8", "accept": "#f5c97a", "raise": "#7ccbb0"}

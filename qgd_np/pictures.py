@@ -97,7 +97,8 @@ def training(runs):
     texts = (r"mean of $\max_a Q(s;\theta)$", "return", r"$\epsilon$")
     for ax, name, text in zip(axes.flat[1:], names, texts, strict=True):
         curve(ax, runs[0].train[name], BLUE)
-        scale(ax)
+        if name != "epsilon":
+            scale(ax)
         ax.set(ylabel=text, xlabel=EPISODE)
     for ax in axes[0]:
         ax.set(xlabel="")
@@ -127,7 +128,8 @@ def objective_net(runs):
 def comparison(runs):
     """Figures 10 and 11: Q-gradient descent (red), gradient descent (blue) and the others."""
     evaluation, note = runs[0].evaluation, "lines: mean over K unseen $x_1$; bands: their range"
-    title = "Accuracy and loss under Q-gradient descent and others (Figures 10 and 11)"
+    title = "Accuracy and loss under Q-gradient descent and others"
+    title += " (Figures 10 and 11)" * (runs[0].value == "alpha")
     fig, ((left, right),) = canvas(runs, title, 1, 2, note=note)
     names = [*(n for n in COLOURS if n in evaluation), *(n for n in evaluation if n not in COLOURS)]
     for name in names:
@@ -147,7 +149,7 @@ def comparison(runs):
 
 def policy_curve(ax, y, name, band):
     """The mean of y (K, T) over the iterates that are finite, with their range."""
-    colour, style = COLOURS.get(name, (GREY, "-"))
+    colour, style = COLOURS.get(name, (RED, ":") if name.startswith("qgd") else (GREY, "-"))
     y = np.ma.masked_invalid(y)
     ended = int(np.ma.getmaskarray(y)[:, -1].sum())
     label = NAMES.get(name, name) + f"\n({ended} of {len(y)} end early)" * (ended > 0)
