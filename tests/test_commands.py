@@ -310,6 +310,32 @@ def test_a_controller_is_used_at_other_sizes_and_its_m_keeps_its_share_of_the_st
         assert run(out)["dqn"]["M"] == json.loads(run(out)["config"])["M"] == M
 
 
+@both
+def test_several_controllers_are_compared_each_under_its_files_name(task, call, copied, tmp_path):
+    here = copied(task)
+    files = [here / "controller.h5", here / "other.h5", tmp_path / "again" / "controller.h5"]
+    files[2].parent.mkdir()
+    for file in files[1:]:
+        shutil.copy(files[0], file)
+    flags = ["--policies", "gd", "--iterates", 2, "--controller", *files]
+    assert call(task, *flags, "--out", tmp_path / "out") == 0
+    runs = run(tmp_path / "out")["evaluation"]
+    assert sorted(runs) == ["gd", "qgd", "qgd again", "qgd other"]
+    for name in ("objective", "test_accuracy", "action"):  # one shares the other's plain steps
+        assert np.array_equal(runs["qgd"][name], runs["qgd other"][name])
+    assert np.isfinite(runs["qgd other"]["test_accuracy"]).all()
+
+
+def test_two_controllers_of_one_name_and_unknown_policies_are_refused(
+    call, capsys, copied, tmp_path
+):
+    file, out = copied("lr") / "controller.h5", ("--out", tmp_path / "out")
+    line = refused(call, capsys, "lr", "--controller", file, file, file, *out)
+    assert "a second one named qgd copied; rename it" in line
+    assert "no policy armillo" in refused(call, capsys, "lr", "--policies", "armillo", *out)
+    assert not (tmp_path / "out").exists()
+
+
 def test_several_seeds_are_trained_once_and_a_failed_one_is_named(
     call, folder, monkeypatch, capsys
 ):
