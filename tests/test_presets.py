@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,22 +9,13 @@ import numpy as np
 import pytest
 from kill_resume import SMALL, TASKS, make_archive
 
-from qgd_np import causes, command, config, figures, interrupts, patterns, presets
+from qgd_np import causes, command, config, figures, patterns, presets
 from qgd_np.flags import parser
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 TINY = ["--train-size", "40", "--hidden", "3", "--steps", "6", "--episodes", "2"]
 EVERY = [(task, name) for name, (tasks, _) in presets.PRESETS.items() for task in tasks]
 PICTURES = ["training", "comparison", "pattern", "rule"]  # of a preset that is no figure
-
-
-@pytest.fixture(autouse=True)
-def signals():
-    """The command line catches signals for good; give them back after each test."""
-    before = {number: signal.getsignal(number) for number in interrupts.STOPPING}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")
