@@ -12,7 +12,7 @@ history as it ends, to be shown and saved.
 
 import math
 
-from .environment import ACCEPT, HALF, RAISE, schedule, state
+from .environment import ACCEPT, HALF, RAISE, returned, schedule, state
 
 
 def q_gradient_descent_alpha(f, start, Q, p, history):
@@ -47,6 +47,7 @@ def q_gradient_descent_alpha(f, start, Q, p, history):
         elif a == ACCEPT:                                                               # A1:7
             xbar, d, alpha = x, -f.gradient(x), p.alpha_c                               # A1:8
         x = xbar + alpha * d                                                            # A1:9
+        x = returned(t, x, xbar, f, p)                                                  # D10
         history.add(t, f(x), alpha, a, x=x, s=s)                                        # log
         if not math.isfinite(f(x)):                                                     # D23
             break                                                                       # D23
@@ -89,6 +90,7 @@ def q_gradient_descent_lambda(g, start, Q, p, history):
         elif a == ACCEPT:                                                               # A2:9
             xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c                           # A2:10
         x = xbar + p.alpha * d                                                          # A2:11
+        x = returned(t, x, xbar, g, p)                                                  # D10
         history.add(t, g(x), lam, a, x=x, s=s)                                          # log
         if not math.isfinite(g(x)):                                                     # D23
             break                                                                       # D23
@@ -145,6 +147,7 @@ def q_learning_alpha(f, starts, Q, theta_0, memory, p, draws, histories, first=1
             elif a == ACCEPT:                                                           # A3:11
                 xbar, d, alpha = x, -f.gradient(x), p.alpha_c                           # A3:12
             x = xbar + alpha * d                                                        # A3:13
+            x = returned(t, x, xbar, f, p)                                              # D10
             seen = f.observe(x, d, d_before)                                            # D9
             s_next = state(alpha, p.alpha_c, p.alpha_c, seen, F, p)                     # A3:14
             end = not math.isfinite(f(x))                                               # D23
@@ -225,6 +228,7 @@ def q_learning_lambda(g, h, starts, Q, theta_0, memory, p, draws, histories, fir
             elif a == ACCEPT:                                                           # A4:13
                 xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c                       # A4:14
             x = xbar + p.alpha * d                                                      # A4:15
+            x = returned(t, x, xbar, g, p)                                              # D10
             seen = g.observe(x, d, d_before, lam)                                       # D9
             s_next = state(lam, p.lambda_c, p.alpha, seen, G, p)                        # A4:16
             end = not math.isfinite(g(x, lam))                                          # D23

@@ -10,7 +10,7 @@ from itertools import cycle, islice, product
 import numpy as np
 
 from .backend import namespace, to_device, to_host
-from .environment import ACCEPT, HALF, RAISE
+from .environment import ACCEPT, HALF, RAISE, returned
 
 ARMIJO = 1e-4  # share of the predicted decrease that counts as sufficient
 EARLY, LATE = 10, 15  # candidates at either end of Figure 9 in which the rate is halved first
@@ -61,6 +61,7 @@ def follow(name, f, x_1, p, history):
             xbar, d, alpha = x, -f.gradient(x), p.alpha_c
             slope = f.observe(xbar, d, d)[1]
         x = xbar + alpha * d
+        x = returned(t, x, xbar, f, p)
         history.add(t, f(x), alpha, last, x=x)
         if not math.isfinite(f(x)):
             break

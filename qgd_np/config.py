@@ -23,6 +23,7 @@ def option(default, text, choices=None):
 
 REWARDS, LABELS = ("error", "g"), ("fresh", "stored")
 DRAWS, HORIZONS = ("uniform", "episode"), ("endless", "episode", "returned")
+RETURNS = ("last", "lower")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Config:
     c1: float = option(0.01, "reward of a step that is no accept (D12)")
     c2: float = option(0.01, "reward of an accept (D12)")
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g as printed (D14)", REWARDS)
+    returns: str = option("lower", "the last candidate, or xbar if f is lower (D10)", RETURNS)
     starts: int = option(20, "x_1 used in turn; 1: as printed, 0: a new one each episode (D21)")
 
     # Q-learning
@@ -81,6 +83,7 @@ REG = dict(
     train_size=1000, validation_size=5000,  # paper 4.5
     f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1,  # D18, D24, D25
     accepts=0.0, epsilon_episodes=120,  # D19, D26
+    returns="last",  # D10
 )  # fmt: skip
 
 

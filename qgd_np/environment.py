@@ -54,6 +54,15 @@ def schedule(e, first, last, episodes):
     return last + (first - last) * max(0.0, 1 - (e - 1) / max(episodes, 1))
 
 
+def returned(t, x, xbar, f, p):
+    """The candidate x of step t or, in the last step, xbar if f is lower there (D10).
+
+    No step follows that could reject the last candidate. p.returns "last": x, as printed.
+    """
+    last = t == p.steps and p.returns == "lower"
+    return xbar if last and f(xbar) < f(x) < math.inf else x
+
+
 def _log_ratio(value, reference):
     if not (math.isfinite(value) and math.isfinite(reference)):
         return math.inf

@@ -160,7 +160,7 @@ def episode_times(f, x, device, all_steps=True):
     """
 
     def line(steps):
-        p = SimpleNamespace(alpha_c=0.01, steps=steps, M=1)
+        p = SimpleNamespace(alpha_c=0.01, steps=steps, M=1, returns="last")
         start = Start(f, f.point(x.x))
         return f(q_gradient_descent_alpha(f, start, Scripted(steps), p, History(steps)))
 

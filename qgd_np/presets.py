@@ -10,7 +10,7 @@ PAPER = dict(
     alpha_c=1.0, steps=100, episodes=200, batch=64,
     beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1, clip=0.0,
     label="fresh", A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50,
-    explore="uniform", horizon="endless",
+    explore="uniform", horizon="endless", returns="last",
     starts=1, M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9, alpha=1.0,
 )  # fmt: skip
 
@@ -57,7 +57,7 @@ CAUSES = {
     "epsilon": of_default("epsilon_last"),
     "exploration": of_default("explore"),
     "starts": of_default("starts"),
-    "all": of_default(*(k for k in PAPER if k not in ("M", "alpha", "steps", "episodes")))
+    "all": of_default(*PAPER.keys() - {"M", "alpha", "steps", "episodes", "returns"})
     | dict(beta_episodes=15, epsilon_episodes=5),
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import qgd_np
-from qgd_np import algorithms
+from qgd_np import algorithms, baselines
 from qgd_np.dqn import DQN
 from qgd_np.environment import ACCEPT, FEATURES, HALF, RAISE, state
 from qgd_np.history import History
@@ -74,6 +74,33 @@ def test_algorithm_1_by_hand(quadratic, parameters, scripted):
     values, F = [0.5, 0.25, 0.5], [[], [10.0], [10.0, 4.5]]
     expected = [state(v, 0.5, 0.5, s, past, p) for v, s, past in zip(values, seen, F, strict=True)]
     assert np.array_equal(Q.states, expected)
+
+
+@pytest.mark.parametrize("task", ["lr", "reg"])
+@pytest.mark.parametrize("returns, x_T, f_x_T", [("last", [0, -3], 18.0), ("lower", [1, 1], 2.5)])
+def test_what_is_returned_is_the_last_candidate_or_xbar_where_f_is_lower(
+    quadratic, parameters, scripted, task, returns, x_T, f_x_T
+):
+    # alpha = 1: x_2 = (1, 1) - (1, 4), f = 18, is no better than xbar = x_1 = (1, 1), f = 2.5
+    one = dict(steps=1, M=1, alpha_c=1.0, alpha=1.0, lambda_c=0.0, f_lb=0.0, c1=1.0, c2=1.0)
+    one |= dict(episodes=1, horizon="returned", gamma=0.75, reward="g")
+    p = parameters(task, returns=returns, **one)
+    memory, applied = Minibatches(1, 0, 1), History(1)
+    starts = Starts(quadratic, lambda e: np.array([1.0, 1.0]), 0)
+    rest = starts, scripted([ACCEPT]), None, memory, p, draws(), lambda e: History(1)
+    place = quadratic, begin(quadratic, (1.0, 1.0)), scripted([ACCEPT]), p, applied
+    if task == "lr":
+        x = algorithms.q_gradient_descent_alpha(*place)
+        (learned,) = algorithms.q_learning_alpha(quadratic, *rest)
+        by_rule = baselines.follow("gd", quadratic, np.array([1.0, 1.0]), p, History(1))
+        assert by_rule.tolist() == x_T
+    else:
+        x = algorithms.q_gradient_descent_lambda(*place)
+        (learned,) = algorithms.q_learning_lambda(quadratic, quadratic, *rest)
+    assert x.tolist() == learned.x.tolist() == x_T
+    assert applied.objective.tolist() == learned.objective.tolist() == [f_x_T]
+    # c_2 / f(xbar), and what is returned counts gamma / (1 - gamma) = 3 times
+    assert learned.reward.tolist() == pytest.approx([1 / 2.5 + 3 / f_x_T])
 
 
 def test_algorithm_2_by_hand(quadratic, parameters, scripted):
@@ -381,7 +408,7 @@ def changed(change, line):
     "name, change",
     [
         ("removed", lambda line: line[: line.index("#")].rstrip()),
-        ("doubled", lambda line: f"{line}\n{line}" if "return" in line else f"{line} # D1"),
+        ("doubled", lambda line: f"{line}\n{line}" if "  return " in line else f"{line} # D1"),
         ("misspelt", lambda line: line.replace("# ", "# a note: ")),
         ("another", lambda line: re.sub("# .*", "# A1:99", line)),
         ("moved", lambda line: line[: line.index("#")] + " " + line[line.index("#") :]),
