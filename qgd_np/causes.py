@@ -10,6 +10,7 @@ import numpy as np
 from . import presets
 from .drawing import BLUE, GREY, RED, canvas
 from .environment import ACCEPT
+from .experiment import convergence
 
 EXPLODED = 10  # times the lowest TD loss
 COLUMNS = ("error", "drift", "accepts", "accuracy")
@@ -32,12 +33,12 @@ def measures(run):
     accuracy      test accuracy after the last candidate, mean over the unseen x_1
     """
     loss, q = run.train["td_loss"], run.train["q_mean"]
-    tenth, quarter = -(-len(loss) // 10), -(-len(loss) // 4)
+    tenth, drift = -(-len(loss) // 10), convergence(run.train)[0]
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        first, last, q_last = loss[:tenth].mean(), loss[-tenth:].mean(), q[-quarter:]
+        first, last = loss[:tenth].mean(), loss[-tenth:].mean()
         lowest = min(part.mean() for part in np.array_split(loss, min(10, len(loss))))
         error = 100 * np.sqrt(2 * last) / abs(q[-tenth:].mean())
-        drift = 100 * np.ptp(q_last) / abs(q_last.mean()) if np.isfinite(last) else np.inf
+        drift = drift if np.isfinite(last) else np.inf
     exploded = last > EXPLODED * lowest or run.train["rejected"][-1] or not np.isfinite(loss).all()
     return {
         "first": first, "lowest": lowest, "last": last, "error": error, "drift": drift,

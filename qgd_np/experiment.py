@@ -174,6 +174,17 @@ def empty_log(episodes, steps, value):
     return log | {name: np.zeros(episodes, np.int64) for name in ("diverged_at", "rejected")}
 
 
+def convergence(train):
+    """(drift, third, last) of /train: how far the mean max-Q ranges over the last quarter of the
+    episodes, (max - min) / |mean| in %, and the mean TD loss of the third quarter and the last.
+    """
+    loss, quarter = train["td_loss"], -(-len(train["td_loss"]) // 4)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        q = train["q_mean"][-quarter:]
+        drift = 100 * np.ptp(q) / abs(q.mean())
+        return drift, loss[-2 * quarter : -quarter].mean(), loss[-quarter:].mean()
+
+
 def nanmean(values):
     """The mean of what is not NaN; NaN, without a warning, if nothing is."""
     known = values[~np.isnan(values)]

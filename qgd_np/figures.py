@@ -14,16 +14,17 @@ import matplotlib
 
 from . import causes, patterns, presets
 from .drawing import STYLE, load, save
-from .pictures import comparison, objective_net, pattern, pattern_of_runs, rule, td_loss, training
+from .pictures import comparison, objective_net, rule, td_loss, trace, training
 from .runfile import RunFileError
 
 DPI, GALLERY_DPI = 120, 90  # 840 and 630 pixels wide
 LOSSES = ("fig1", "fig2", "fig5", "fig6", "fig12", "adam")
 TOGETHER = {name: td_loss for name in LOSSES} | {"causes": causes.picture}  # one of all runs
-TOGETHER |= {f"fig{k + 6}": partial(pattern_of_runs, wanted=k) for k in (1, 2, 3)}
+TOGETHER |= {f"fig{k + 6}": partial(patterns.pattern_of_runs, wanted=k) for k in (1, 2, 3)}
 EACH = {name: {name: objective_net} for name in ("fig3", "fig4")}
 EACH |= {name: {name: comparison} for name in ("fig10", "fig11")}
-EVERY = {"training": training, "comparison": comparison, "pattern": pattern, "rule": rule}
+EVERY = {"training": training, "comparison": comparison, "pattern": patterns.pattern,
+         "trace": trace, "rule": rule}  # fmt: skip
 FROM_TRAINING = {*LOSSES, "fig3", "fig4", "training", "causes"}
 TABLES = {"causes": causes.table} | {name: patterns.table for name in presets.TEN_SEEDS}
 
@@ -50,8 +51,15 @@ def draw(files, preset, out, dpi=DPI):
             save(figure([run]), (out if len(runs) == 1 else run.folder) / f"{name}.png", dpi)
             for run in runs
             for name, figure in EACH.get(preset, EVERY).items()
-            if run.train or name not in FROM_TRAINING
+            if possible(name, run)
         ]
+
+
+def possible(name, run):
+    """Whether a run holds what a picture shows: a training, or Armijo's episodes for the trace."""
+    if name == "trace":
+        return "armijo" in run.evaluation
+    return run.train or name not in FROM_TRAINING
 
 
 def files_of(path):

@@ -1,7 +1,8 @@
-"""The three adjusting patterns of section 4.4 (Figures 7 to 9), told apart by a rule."""
+"""The three adjusting patterns of section 4.4 (Figures 7 to 9): told apart by a rule, and drawn."""
 
 import numpy as np
 
+from .drawing import GREY, OBJECTIVE, RED, SHOWN, STEP, SYMBOL, canvas, curve, scale
 from .environment import ACCEPT
 
 # 1: small at first, then reset for the rest; 2: decreases to almost zero; 3: decreases, is reset,
@@ -86,3 +87,65 @@ def table(runs):
             f"{accuracy(run, 'gd'):17.3f}"
         )
     return "\n".join([*lines, *counts(runs)])
+
+
+# -- the pictures ---------------------------------------------------------------------------------
+
+
+def pattern(runs):
+    """One run's alpha or lambda, and f, over the steps under the greedy DQN (Figures 7 to 9)."""
+    qgd, value = runs[0].qgd, runs[0].value
+    title = "Adjusting pattern under the greedy DQN (Figures 7 to 9)"
+    if value == "lambda":
+        title = "$\\lambda$ under the greedy DQN; shaded: no accept, so $x_{t+1} = x_t$"
+    columns = min(3, len(qgd["objective"]))
+    fig, axes = canvas(runs, title, 2, columns, sharex=True, sharey="row")
+    for k, (top, bottom) in enumerate(axes.T):
+        curve(top, qgd[value][k], RED)
+        curve(bottom, qgd["objective"][k], RED)
+        scale(bottom)
+        top.set(title=f"iterate {k + 1}", ylabel=SYMBOL[value])
+        bottom.set(xlabel=STEP, ylabel=OBJECTIVE)
+        if value == "alpha":
+            which = classify(qgd[value][k], qgd["action"][k])
+            top.set_title(f"iterate {k + 1}: {LABELS[which]}")
+            top.set_ylim(bottom=0)
+        else:
+            scale(top)
+            shade_waits((top, bottom), qgd["action"][k])
+    for ax in axes.flat:
+        ax.label_outer()
+    return fig
+
+
+def shade_waits(axes, action):
+    """Shade the steps that are no accept: they turn lambda and leave x and f as they are (D15)."""
+    spans = [(t + 0.5, 1) for t in np.flatnonzero((action >= 0) & (action != ACCEPT))]
+    for ax in axes:
+        place = ax.get_xaxis_transform()
+        ax.broken_barh(spans, (0, 1), color="0.88", zorder=0, transform=place)
+
+
+def pattern_of_runs(runs, wanted):
+    """Figures 7 to 9: alpha of each run under its greedy DQN; red: it shows the pattern."""
+    shown = [shown_by(run) for run in runs]
+    hits = [i for i, (_, most) in enumerate(shown) if most == wanted]
+    found = counts(runs)
+    title = f"Adjusting pattern {wanted} (Figure {wanted + 6}), shown by {len(hits)} of "
+    title += f"{len(runs)} runs (red)\n{'; '.join(found[:2])}\n{'; '.join(found[2:])}"
+    drawn = sorted([*hits, *(i for i in range(len(runs)) if i not in hits)][:SHOWN])
+    columns = min(5, len(drawn))
+    gd = np.mean([accuracy(run, "gd") for run in runs])
+    note = "above each: run, final test accuracy as a mean over K unseen $x_1$, pattern"
+    note += f"; gradient descent: {gd:.3f}" * bool(np.isfinite(gd))
+    fig, axes = canvas(runs, title, -(-len(drawn) // columns), columns, sharex=True, sharey=True,
+                       note=note)  # fmt: skip
+    for ax, i in zip(axes.flat, drawn, strict=False):
+        run, (each, most) = runs[i], shown[i]
+        curve(ax, run.qgd[run.value][each.index(most)], RED if i in hits else GREY)
+        text = f"{run.folder.name}, {accuracy(run):.3f}\n{LABELS[most]}"
+        ax.set(title=text, xlabel=STEP, ylabel=SYMBOL[run.value], ylim=(0, None))
+        ax.label_outer()
+    for ax in axes.flat[len(drawn) :]:
+        ax.remove()
+    return fig

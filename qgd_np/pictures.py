@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from . import patterns
 from .drawing import (
     ACTION_COLOURS,
     AXES,
@@ -23,7 +22,6 @@ from .drawing import (
     OBJECTIVE,
     RED,
     SERIES,
-    SHOWN,
     STEP,
     SYMBOL,
     TYPICAL,
@@ -160,62 +158,23 @@ def policy_curve(ax, y, name, band):
         ax.fill_between(np.arange(1, y.shape[1] + 1), low, high, color=colour, alpha=0.2, lw=0)
 
 
-def pattern(runs):
-    """One run's alpha or lambda, and f, over the steps under the greedy DQN (Figures 7 to 9)."""
-    qgd, value = runs[0].qgd, runs[0].value
-    title = "Adjusting pattern under the greedy DQN (Figures 7 to 9)"
-    if value == "lambda":
-        title = "$\\lambda$ under the greedy DQN; shaded: no accept, so $x_{t+1} = x_t$"
-    columns = min(3, len(qgd["objective"]))
-    fig, axes = canvas(runs, title, 2, columns, sharex=True, sharey="row")
-    for k, (top, bottom) in enumerate(axes.T):
-        curve(top, qgd[value][k], RED)
-        curve(bottom, qgd["objective"][k], RED)
-        scale(bottom)
-        top.set(title=f"iterate {k + 1}", ylabel=SYMBOL[value])
-        bottom.set(xlabel=STEP, ylabel=OBJECTIVE)
-        if value == "alpha":
-            which = patterns.classify(qgd[value][k], qgd["action"][k])
-            top.set_title(f"iterate {k + 1}: {patterns.LABELS[which]}")
-            top.set_ylim(bottom=0)
-        else:
-            scale(top)
-            shade_waits((top, bottom), qgd["action"][k])
-    for ax in axes.flat:
-        ax.label_outer()
-    return fig
-
-
-def shade_waits(axes, action):
-    """Shade the steps that are no accept: they turn lambda and leave x and f as they are (D15)."""
-    spans = [(t + 0.5, 1) for t in np.flatnonzero((action >= 0) & (action != ACCEPT))]
-    for ax in axes:
-        place = ax.get_xaxis_transform()
-        ax.broken_barh(spans, (0, 1), color="0.88", zorder=0, transform=place)
-
-
-def pattern_of_runs(runs, wanted):
-    """Figures 7 to 9: alpha of each run under its greedy DQN; red: it shows the pattern."""
-    shown = [patterns.shown_by(run) for run in runs]
-    hits = [i for i, (_, most) in enumerate(shown) if most == wanted]
-    counts = patterns.counts(runs)
-    title = f"Adjusting pattern {wanted} (Figure {wanted + 6}), shown by {len(hits)} of "
-    title += f"{len(runs)} runs (red)\n{'; '.join(counts[:2])}\n{'; '.join(counts[2:])}"
-    drawn = sorted([*hits, *(i for i in range(len(runs)) if i not in hits)][:SHOWN])
-    columns = min(5, len(drawn))
-    gd = np.mean([patterns.accuracy(run, "gd") for run in runs])
-    note = "above each: run, final test accuracy as a mean over K unseen $x_1$, pattern"
-    note += f"; gradient descent: {gd:.3f}" * bool(np.isfinite(gd))
-    fig, axes = canvas(runs, title, -(-len(drawn) // columns), columns, sharex=True, sharey=True,
-                       note=note)  # fmt: skip
-    for ax, i in zip(axes.flat, drawn, strict=False):
-        run, (each, most) = runs[i], shown[i]
-        curve(ax, run.qgd[run.value][each.index(most)], RED if i in hits else GREY)
-        text = f"{run.folder.name}, {patterns.accuracy(run):.3f}\n{patterns.LABELS[most]}"
-        ax.set(title=text, xlabel=STEP, ylabel=SYMBOL[run.value], ylim=(0, None))
-        ax.label_outer()
-    for ax in axes.flat[len(drawn) :]:
-        ax.remove()
+def trace(runs):
+    """The first unseen iterate's episode under the greedy DQN beside the one under Armijo."""
+    run, names = runs[0], ("qgd", "armijo")
+    title = "One episode of Q-gradient descent and one of Armijo backtracking"
+    fig, axes = canvas(runs, title, 2, 2, sharex=True, sharey="row",
+                       note="dots: accepts; the first of K unseen $x_1$")  # fmt: skip
+    for (top, bottom), name in zip(axes.T, names, strict=True):
+        log, colour = run.evaluation[name], COLOURS[name][0]
+        accepts = log["action"][0] == ACCEPT
+        for ax, values in ((top, log["alpha"][0]), (bottom, log["objective"][0])):
+            curve(ax, values, colour)
+            ax.scatter(np.flatnonzero(accepts) + 1, values[accepts], s=6, color=colour)
+        top.set_yscale("log", base=2)
+        top.set(title=f"{NAMES.get(name, name)}: test accuracy {log['test_accuracy'][0, -1]:.3f}")
+        bottom.set(xlabel=STEP)
+    axes[0, 0].set(ylabel=SYMBOL["alpha"])
+    axes[1, 0].set(ylabel=OBJECTIVE)
     return fig
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import config, presets, runfile
 from .config import ConfigError
+from .experiment import convergence
 
 
 def run_seeds(task, arguments, argv):
@@ -107,10 +108,17 @@ def one_seed(seed, out, argv, workers, running):
 
 
 def summary(outs):
-    """One row per seed: final f and test accuracy of its controller, mean over the iterates."""
-    rows = ["seed: Q-gradient descent's f and test accuracy at the end, mean over the iterates"]
+    """One row per seed: whether its training converges, and what its controller reaches.
+
+    Drift of the mean max-Q over the last quarter of the episodes, TD loss of the third quarter and
+    the last; f and test accuracy at the end, means over the unseen iterates.
+    """
+    rows = [f"{'':10} {'drift of Q':>10} {'TD loss, third quarter, last':>29} {'f':>8} accuracy"]
     for out in outs:
-        run = runfile.read(out / "run.h5")["evaluation"]["qgd"]
-        means = [np.nanmean(run[name][:, -1]) for name in ("objective", "test_accuracy")]
-        rows.append(f"{out.name}: {means[0]:.4f} {means[1]:.4f}")
+        tree = runfile.read(out / "run.h5")
+        drift, third, last = convergence(tree["train"])
+        run = tree["evaluation"]["qgd"]
+        f, accuracy = (np.nanmean(run[name][:, -1]) for name in ("objective", "test_accuracy"))
+        rows.append(f"{out.name:10} {drift:9.2f}% {third:20.2g} {last:8.2g} {f:8.4f} "
+                    f"{accuracy:8.4f}")
     return "\n".join(rows)

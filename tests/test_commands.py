@@ -358,7 +358,7 @@ def test_several_seeds_are_trained_once_and_a_failed_one_is_named(
     assert [json.loads(run(out / f"seed-{k}")["config"])["seed"] for k in (0, 1)] == [0, 1]
     before, (status, text, error) = content(out), seeds()
     assert status == 0 and "2 of 2 seeds are done" in text
-    assert content(out) == before and {"seed-0:", "seed-1:"} <= set(text.split())
+    assert content(out) == before and {"seed-0", "seed-1"} <= set(text.split())
 
 
 def table(**accuracies):
@@ -386,6 +386,14 @@ def test_the_table_compares_pairs_and_says_what_the_best_accepted_iterate_was():
     low, high = re.search(r"qgd - gd +\+13\.3 \[\+(.*), \+(.*)\], higher on 3 of 3", text).groups()
     assert 10 <= float(low) < 13.3 < float(high) <= 20
     assert text == table(**values)
+
+
+def test_several_controllers_are_each_compared_with_every_other_policy():
+    text = table(gd=[0.1, 0.2, 0.3], armijo=[0.2, 0.4, 0.4], qgd=[0.2, 0.3, 0.5],
+                 **{"qgd other": [0.1, 0.1, 0.1]})  # fmt: skip
+    lines = text.splitlines()
+    assert lines[-2].split() == "qgd 0.3333 0.2000 +13.3 3 0 +0.0 1 0".split()
+    assert lines[-1].split() == "qgd other 0.1000 0.1000 -10.0 0 0 -23.3 0 0".split()
 
 
 def test_equal_differences_have_no_interval_and_those_that_are_nan_are_said_to_be():

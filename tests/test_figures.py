@@ -158,7 +158,7 @@ def test_a_run_with_a_given_controller_has_no_picture_of_a_training(tmp_path):
     path = write(tmp_path, tree)
     for preset in ("default", "fig1"):
         names = [p.name for p in figures.draw([path], preset, tmp_path)]
-        assert names == ["comparison.png", "pattern.png", "rule.png"]
+        assert names == ["comparison.png", "pattern.png", "trace.png", "rule.png"]
 
 
 def test_the_title_says_synthetic_and_the_caption_names_the_run(tmp_path):
