@@ -29,9 +29,10 @@ class History:
         k = t - 1
         self.objective[k], self.value[k], self.reward[k], self.td_loss[k] = f_x, value, r, loss
         self.action[k] = a
-        for name, error in self.errors.items():
-            self.error[name][k] = error(x)
-        if not math.isfinite(f_x):
+        if math.isfinite(f_x):  # a net of NaN would still name a class for each image
+            for name, error in self.errors.items():
+                self.error[name][k] = error(x)
+        else:
             self.diverged_at = t
         if self.trace and s is not None:
             self.trace(t, s, a, value, f_x)

@@ -327,6 +327,14 @@ def test_episodes_begin_at_their_own_x_1_and_epsilon_and_may_begin_late(
     assert betas == pytest.approx([0.4, 0.2, 0.0])
 
 
+def test_where_f_is_not_finite_no_error_rate_is_logged():
+    history = History(3, {"test": lambda x: 0.9})
+    for t, f_x in enumerate((1.0, math.nan, math.inf), 1):
+        history.add(t, f_x, 0.5, ACCEPT, x=f_x)
+    assert history.diverged_at == 3
+    assert np.array_equal(history.error["test"], [0.9, math.nan, math.nan], equal_nan=True)
+
+
 # -- tags -----------------------------------------------------------------------------------------
 
 TAG = re.compile(r"# (A(\d):(\d+)|D\d+|log)")
