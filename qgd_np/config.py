@@ -54,7 +54,7 @@ class Config:
     episodes: int = option(200, "training episodes, E (paper 4.2)")
     dqn_hidden: tuple = option((32, 16), "hidden layers of the DQN (D1)")
     beta: float = option(0.001, "learning rate of the DQN, alpha_2 in paper 4.2")
-    beta_last: float = option(1e-5, "learning rate of the DQN from episode beta_episodes on (D24)")
+    beta_last: float = option(1e-4, "learning rate of the DQN from episode beta_episodes on (D24)")
     beta_episodes: int = option(150, "episodes over which beta falls, linearly (D24)")
     gamma: float = option(0.95, "discount (D18)")
     horizon: str = option("returned", "what follows the last step, T (D27, D28)", HORIZONS)
