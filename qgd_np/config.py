@@ -83,7 +83,7 @@ REG = dict(
     train_size=1000, validation_size=5000,  # paper 4.5
     f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1,  # D18, D24, D25
     accepts=0.0, epsilon_episodes=120,  # D19, D26
-    returns="last",  # D10
+    returns="last", beta_last=1e-5,  # D10, D24
 )  # fmt: skip
 
 
