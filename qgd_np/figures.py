@@ -17,7 +17,6 @@ from .drawing import STYLE, load, save
 from .pictures import comparison, objective_net, rule, td_loss, trace, training
 from .runfile import RunFileError
 
-DPI, GALLERY_DPI = 120, 90  # 840 and 630 pixels wide
 LOSSES = ("fig1", "fig2", "fig5", "fig6", "fig12", "adam")
 TOGETHER = {name: td_loss for name in LOSSES} | {"causes": causes.picture}  # one of all runs
 TOGETHER |= {f"fig{k + 6}": partial(patterns.pattern_of_runs, wanted=k) for k in (1, 2, 3)}
@@ -29,7 +28,7 @@ FROM_TRAINING = {*LOSSES, "fig3", "fig4", "training", "causes"}
 TABLES = {"causes": causes.table} | {name: patterns.table for name in presets.TEN_SEEDS}
 
 
-def draw(files, preset, out, dpi=DPI):
+def draw(files, preset, out, small=False):
     """Draw the pictures of a preset from its run files into the folder out; return their paths.
 
     The runs are taken in the preset's order, so each has its colour. A preset with a table
@@ -46,9 +45,9 @@ def draw(files, preset, out, dpi=DPI):
             chosen = trained if preset in FROM_TRAINING else runs
             if preset in TABLES:
                 print(TABLES[preset](chosen))
-            return [save(TOGETHER[preset](chosen), out / f"{preset}.png", dpi)]
+            return [save(TOGETHER[preset](chosen), out / f"{preset}.png", small)]
         return [
-            save(figure([run]), (out if len(runs) == 1 else run.folder) / f"{name}.png", dpi)
+            save(figure([run]), (out if len(runs) == 1 else run.folder) / f"{name}.png", small)
             for run in runs
             for name, figure in EACH.get(preset, EVERY).items()
             if possible(name, run)
@@ -80,12 +79,12 @@ def main(argv=None):
     parser.add_argument("--preset", choices=presets.PRESETS, help="[the one in the folder's name]")
     parser.add_argument("--gallery", type=Path, metavar="DIR", help="small pictures, all into DIR")
     arguments = parser.parse_args(argv)
-    dpi = DPI if arguments.gallery is None else GALLERY_DPI
     try:
         for path in arguments.runs:
             out = path if path.is_dir() else path.parent
             preset = arguments.preset or preset_of(out)
-            for picture in draw(files_of(path), preset, arguments.gallery or out, dpi):
+            for picture in draw(files_of(path), preset, arguments.gallery or out,
+                                bool(arguments.gallery)):  # fmt: skip
                 print(f"picture  {picture}")
     except RunFileError as error:
         print(f"error: {error}", file=sys.stderr)

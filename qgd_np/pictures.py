@@ -151,6 +151,9 @@ def policy_curve(ax, y, name, band):
     y = np.ma.masked_invalid(y)
     ended = int(np.ma.getmaskarray(y)[:, -1].sum())
     label = NAMES.get(name, name) + f"\n({ended} of {len(y)} end early)" * (ended > 0)
+    if name.startswith("qgd "):  # one entry in the legend for all of them
+        others = "the other\ncontrollers"
+        label = None if others in ax.get_legend_handles_labels()[1] else others
     curve(ax, y.mean(axis=0).filled(np.nan), colour, label, style)
     ax.lines[-1].set_zorder(3 if name == "qgd" else 2)
     if band and len(y) > 1:
