@@ -13,9 +13,18 @@ from .experiment import Problem, Training
 from .flags import check_flags, list_presets, parser, resume_line
 from .interrupts import Stopped
 from .report import banner, report_divergence, table, tracer
-from .resume import check_same, find_checkpoint, finished, make_folder, refuse_held
+from .resume import (
+    check_same,
+    compared,
+    digest,
+    find_checkpoint,
+    finished,
+    make_folder,
+    refuse_held,
+)
 from .seeds import run_seeds
 
+COMPARED = "comparison.h5"  # what is done of the closing comparison
 USER_ERRORS = (
     config.ConfigError, DataError, runfile.RunFileError, backend.DeviceError, OSError, MemoryError,
 )  # fmt: skip
@@ -105,9 +114,10 @@ def results(task, p, problem, about, controllers, out, arguments):
         Q, tree["train"] = trained(task, problem, p, about, out, arguments)
         controllers = {"qgd": (Q, p)}
     tree |= {"dqn": controller_tree(task, *controllers["qgd"]), "iterate_seeds": np.array(seeds)}
-    tree["evaluation"] = compare(task, problem, controllers, p, seeds, arguments)
+    tree["evaluation"] = compare(task, problem, controllers, p, about, out, arguments)
     runfile.write(out / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
     runfile.write(out / "run.h5", tree)
+    (out / COMPARED).unlink(missing_ok=True)
     return tree
 
 
@@ -179,9 +189,22 @@ def chosen_policies(task, arguments):
     return arguments.policies or everything
 
 
-def compare(task, problem, controllers, p, seeds, arguments):
-    """The closing comparison with a progress bar over policies and iterates."""
+def compare(task, problem, controllers, p, about, out, arguments):
+    """The closing comparison with a progress bar over policies and iterates.
+
+    What is done of a long one is saved now and then and, with --resume, not done again.
+    """
     from tqdm import tqdm
+
+    path, seeds, saved_at = out / COMPARED, unseen(arguments), time.monotonic()
+    identity = about | {"kind": "comparison", "compared": digest(controllers, seeds)}
+    known = compared(path, identity) if arguments.resume else {}
+
+    def keep(tree):
+        nonlocal saved_at
+        if time.monotonic() - saved_at > arguments.checkpoint_seconds:
+            runfile.write(path, identity | {"evaluation": tree})
+            saved_at = time.monotonic()
 
     with tqdm(desc="comparing", unit="run", disable=arguments.quiet, leave=False) as bar:
 
@@ -191,4 +214,4 @@ def compare(task, problem, controllers, p, seeds, arguments):
 
         trace = tracer(task, controllers["qgd"][0]) if arguments.trace else None
         chosen = chosen_policies(task, arguments)
-        return evaluate(task, problem, controllers, p, seeds, chosen, progress, trace)
+        return evaluate(task, problem, controllers, p, seeds, chosen, progress, trace, known, keep)

@@ -88,8 +88,11 @@ def plain(policy, problem, start, p, history):
 
 
 def evaluate(task, problem, controllers, p, seeds, chosen=None, progress=lambda *at: None,
-             trace=None):  # fmt: skip
+             trace=None, known=None, keep=lambda tree: None):  # fmt: skip
     """Run the policies from the unseen iterates of `seeds`; return /evaluation of the run file.
+
+    known: policies of a comparison that was interrupted, not run again; keep(tree): called after
+    each policy with all that are done.
 
     Arrays (K, T): objective, test_accuracy, alpha or lambda, action; seconds (K,). Controllers of
     the same M share the plain steps of an x_1: the seconds of the first contain them. The trace is
@@ -98,6 +101,9 @@ def evaluate(task, problem, controllers, p, seeds, chosen=None, progress=lambda 
     starts = [Start(problem.f, problem.iterate(seed)) for seed in seeds]
     tree = {}
     for name, policy in policies(task, controllers, chosen).items():
+        if name in (known or {}):
+            tree[name] = known[name]
+            continue
         runs = []
         for k, start in enumerate(starts):
             progress(name, k)
@@ -113,4 +119,5 @@ def evaluate(task, problem, controllers, p, seeds, chosen=None, progress=lambda 
         }
         for error in problem.errors():
             tree[name][f"{error}_accuracy"] = 1 - np.array([h.error[error] for h in runs])
+        keep(tree)
     return tree

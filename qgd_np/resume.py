@@ -1,15 +1,18 @@
 """Going on from a checkpoint: which folder may be used, what is in it, and what differs."""
 
+import hashlib
 import json
 
 from . import runfile
 from .config import ConfigError
 
+HELD = ("run.h5", "checkpoint*.h5", "comparison.h5")  # what is not to be overwritten
+
 
 def refuse_held(out, resume):
     """Raise ConfigError for a folder that holds a run, unless that one is to be resumed."""
     try:
-        held = out.is_dir() and [*out.glob("run.h5"), *out.glob("checkpoint*.h5")]
+        held = out.is_dir() and [f for name in HELD for f in out.glob(name)]
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be read ({error.strerror})") from error
     if held and not resume:
@@ -71,6 +74,27 @@ def check_same(snapshot, about, force):
         )
     if differing:
         print(f"resuming although the settings differ: {text}")
+
+
+def digest(controllers, seeds):
+    """A hash of what a comparison depends on beside its settings: controllers and iterates."""
+    content = hashlib.sha256(repr(list(seeds)).encode())
+    for name, (Q, own) in controllers.items():
+        content.update(repr((name, Q.net.sizes, own.M)).encode() + Q.theta.tobytes())
+    return content.hexdigest()
+
+
+def compared(path, identity):
+    """Return {policy: results} of an interrupted comparison, {} if there is none of this kind.
+
+    identity: the root attributes of the present one.
+    """
+    try:
+        tree = runfile.read(path, "comparison")
+    except runfile.RunFileError:
+        return {}
+    same = all(tree.get(name) == value for name, value in identity.items())
+    return tree["evaluation"] if same else {}
 
 
 def finished(path, about, names, seeds):

@@ -382,6 +382,43 @@ def test_a_signal_in_the_comparison_leaves_only_that_to_be_done_again(
     assert np.array_equal(trained["seconds"], run(tmp_path)["train"]["seconds"])
 
 
+def test_policies_that_an_interrupted_comparison_had_done_are_not_run_again(
+    call, straight, tmp_path, monkeypatch, capsys
+):
+    flags = ["--out", tmp_path, "--episodes", EPISODES, "--checkpoint-seconds", 0]
+    with monkeypatch.context() as patch:  # at the third step of the third policy's first run
+        later = lambda: at_call(patch, History, "add", 25, partial(signal.raise_signal, 15))  # noqa: E731
+        at_call(patch, command, "evaluate", 1, later)
+        assert call("lr", *flags) == 143
+    kept = runfile.read(tmp_path / "comparison.h5", "comparison")["evaluation"]
+    assert set(kept) == {"gd", "armijo"}
+    assert call("lr", *flags) == 2 and "holds a run" in capsys.readouterr().err
+    assert call("lr", *flags, "--resume") == 0
+    done = run(tmp_path)
+    assert differences(run(straight("lr")), done) == []
+    for name, results in done["evaluation"].items():  # their seconds say that they are the same
+        assert name not in kept or np.array_equal(results["seconds"], kept[name]["seconds"])
+    assert not (tmp_path / "comparison.h5").exists()
+
+
+def test_a_comparison_of_other_iterates_or_controllers_begins_anew(
+    call, straight, tmp_path, monkeypatch
+):
+    flags = ["--out", tmp_path, "--checkpoint-seconds", 0, "--episodes", EPISODES]
+    with monkeypatch.context() as patch:
+        later = lambda: at_call(patch, History, "add", 25, partial(signal.raise_signal, 15))  # noqa: E731
+        at_call(patch, command, "evaluate", 1, later)
+        assert call("lr", *flags) == 143
+    before = (tmp_path / "comparison.h5").read_bytes()
+    other = ["--iterates", 1, "--iterate-seed", 7]
+    for more in (other, ["--controller", straight("lr") / "controller.h5"]):
+        (tmp_path / "comparison.h5").write_bytes(before)
+        assert call("lr", *flags, *more, "--resume") == 0
+        fresh = tmp_path.with_name(f"fresh {len(more)}")
+        assert call("lr", *flags, *more, "--out", fresh) == 0
+        assert differences(run(fresh)["evaluation"], run(tmp_path)["evaluation"]) == []
+
+
 STAGES = {
     "the images are loaded": (command, "load", 1),
     "the held-out states are made": (experiment.Training, "_held_out_states", 1),
