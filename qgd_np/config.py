@@ -54,8 +54,8 @@ class Config:
     episodes: int = option(200, "training episodes, E (paper 4.2)")
     dqn_hidden: tuple = option((32, 16), "hidden layers of the DQN (D1)")
     beta: float = option(0.001, "learning rate of the DQN, alpha_2 in paper 4.2")
-    beta_last: float = option(1e-4, "learning rate of the DQN from episode beta_episodes on (D24)")
-    beta_episodes: int = option(150, "episodes over which beta falls, linearly (D24)")
+    beta_last: float = option(1e-5, "learning rate of the DQN from episode beta_episodes on (D24)")
+    beta_episodes: int = option(100, "episodes over which beta falls, linearly (D24)")
     gamma: float = option(0.95, "discount (D18)")
     horizon: str = option("returned", "what follows the last step, T (D27, D28)", HORIZONS)
     batch: int = option(64, "experiences in a minibatch, |S| (paper 4.2)")
@@ -83,7 +83,7 @@ REG = dict(
     train_size=1000, validation_size=5000,  # paper 4.5
     f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1,  # D18, D24, D25
     accepts=0.0, epsilon_episodes=120,  # D19, D26
-    returns="last", beta_last=1e-5,  # D10, D24
+    returns="last", beta_episodes=150,  # D10, D24
 )  # fmt: skip
 
 

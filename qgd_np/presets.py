@@ -58,7 +58,7 @@ CAUSES = {
     "exploration": of_default("explore"),
     "starts": of_default("starts"),
     "all": of_default(*PAPER.keys() - {"M", "alpha", "steps", "episodes", "returns"})
-    | dict(beta_episodes=15, epsilon_episodes=5),
+    | dict(beta_episodes=10, epsilon_episodes=5),
 }
 
 LR, REG_ONLY, BOTH = ("lr",), ("reg",), ("lr", "reg")
