@@ -511,10 +511,12 @@ def test_kept_files_of_every_schema_are_read_as_ones_of_the_present(schema, tmp_
 
 
 def test_the_shipped_controllers_are_read():
-    for task in ("lr", "reg"):
-        tree = runfile.read(HERE.parent / "data" / "controllers" / f"{task}.h5", "controller")
-        assert tree["task"] == task and tree["dqn"]["W1"].shape == (6, 32)
+    others = [f"lr-seed-{k}" for k in range(1, 10)]
+    for seed, name in enumerate(["lr", *others, "reg"]):
+        tree = runfile.read(HERE.parent / "data" / "controllers" / f"{name}.h5", "controller")
+        assert tree["task"] == name[:3].strip("-") and tree["dqn"]["W1"].shape == (6, 32)
         assert tree["dqn"]["steps"] == 100
+        assert json.loads(tree["config"])["seed"] == (0 if name == "reg" else seed)
 
 
 # -- generators -----------------------------------------------------------------------------
