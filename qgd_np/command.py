@@ -1,5 +1,6 @@
 """The command line of run_lr.py and run_reg.py: arguments, progress, checkpoints, table."""
 
+import gc
 import sys
 import time
 from pathlib import Path
@@ -78,6 +79,7 @@ def make_runs(task, settings, out, arguments):
         if name:
             print(f"-- {name}")
         files.append(one_run(task, p, out / name, arguments))
+        gc.collect()  # f and its points hold each other: free the images before the next run
     if not arguments.no_figures:
         from . import figures
 

@@ -1,7 +1,9 @@
 """Every experiment of the paper is one command: its settings, its runs, its picture, its table."""
 
+import gc
 import re
 import shutil
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -111,6 +113,23 @@ def test_a_preset_of_several_runs_goes_on_with_those_that_are_missing(call, tmp_
         assert path.read_bytes() == content or not same
     assert call("lr", "adam", out, "--resume", "--episodes", "3") == 0
     assert all(path.stat().st_mtime_ns != files[path][1] for path in out.rglob("run.h5"))
+
+
+def test_the_images_of_a_run_are_freed_before_the_next(call, tmp_path, monkeypatch):
+    original, made = command.Problem, []
+
+    def watched(*args):
+        assert not any(before() for before in made)
+        problem = original(*args)
+        made.append(weakref.ref(problem.f))
+        return problem
+
+    monkeypatch.setattr(command, "Problem", watched)
+    gc.disable()
+    try:
+        assert call("lr", "adam", tmp_path) == 0 and len(made) == 3
+    finally:
+        gc.enable()
 
 
 def test_a_gallery_holds_small_pictures_of_all_its_runs(call, tmp_path, capsys):
