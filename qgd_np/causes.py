@@ -84,7 +84,7 @@ def picture(runs):
     """A dot per seed and a bar at the median, for each row; crosses: runs that exploded."""
     rows, E = rows_of(runs), runs[0].p.episodes
     note = f"{E} episodes a run; dots: training seeds, bars: their median, crosses: exploded"
-    fig, axes = canvas(runs, "Why the paper's DQN does not converge: one change at a time",
+    fig, axes = canvas(runs, "Does the paper's DQN converge? Its rule, and one change at a time",
                        1, len(COLUMNS), sharey=True, note=note)  # fmt: skip
     for ax, name, title in zip(axes[0], COLUMNS, TITLES, strict=True):
         for y, (row, m) in enumerate(rows.items()):
@@ -94,6 +94,7 @@ def picture(runs):
             ax.axvline(np.median(rows["paper"][name]), color=BLUE, lw=0.6, ls=":")
         if name in ("error", "drift") and any((m[name] > 0).any() for m in rows.values()):
             ax.set_xscale("log")
+            ax.xaxis.set_major_formatter("{x:g}")
         ax.set(title=title)
     axes[0, 0].set_yticks(range(len(rows)), labels=list(rows))
     axes[0, 0].invert_yaxis()

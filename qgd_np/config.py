@@ -59,8 +59,8 @@ class Config:
     gamma: float = option(0.95, "discount (D18)")
     horizon: str = option("returned", "what follows the last step, T (D27, D28)", HORIZONS)
     batch: int = option(64, "experiences in a minibatch, |S| (paper 4.2)")
-    A: int = option(20, "most recent episodes in the memory (D17)")
-    B: int = option(20, "best episodes in the memory (D17)")
+    A: int = option(40, "most recent episodes in the memory (D17)")
+    B: int = option(5, "best episodes in the memory (D17)")
     epsilon_first: float = option(1.0, "epsilon in the first episode (D19)")
     epsilon_last: float = option(0.0, "epsilon from episode epsilon_episodes on (D19)")
     epsilon_episodes: int = option(50, "episodes over which epsilon falls (D19)")
@@ -82,7 +82,7 @@ class Config:
 REG = dict(
     train_size=1000, validation_size=5000,  # paper 4.5
     f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1,  # D18, D24, D25
-    accepts=0.0, epsilon_episodes=120,  # D19, D26
+    A=20, B=20, accepts=0.0, epsilon_episodes=120,  # D17, D19, D26
     returns="last", beta_episodes=150,  # D10, D24
 )  # fmt: skip
 
