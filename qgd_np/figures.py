@@ -69,7 +69,7 @@ def files_of(path):
     files = files or list(path.glob("*/*/run.h5"))  # several seeds of a preset of several runs
     if not files:
         raise RunFileError(f"{path}: holds no run.h5; give a run.h5 or a folder of runs")
-    return sorted(files, key=lambda file: (len(file.parent.name), file.parent.name))
+    return sorted(files, key=lambda file: [(len(part), part) for part in file.parts])
 
 
 def main(argv=None):
