@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from . import config
 from .environment import ACCEPT, ACTIONS, FEATURES
 
 
@@ -28,23 +29,28 @@ def table(tree):
     """One row per policy, mean and standard deviation over the K iterates, then the differences.
 
     "at the end" is the last candidate (D10). Then, for the learning rate, the accepted iterate with
-    the lowest f; for the coefficient, the error on the training and on the validation images.
+    the lowest f, and the return; for the coefficient, the error on the training and on the
+    validation images.
     """
     K = len(tree["iterate_seeds"])
     images = "SYNTHETIC images" if tree["data"] == "synthetic" else tree["data"]
     reg = "lambda" in tree["evaluation"]["qgd"]
-    more = ("train error", "valid. error") if reg else ("accepted: f", "accuracy")
+    more = ("train error", "valid. error") if reg else ("accepted: f", "accuracy", "return")
+    p = config.from_json(tree["config"])
     rows = [
         f"\n{images}, {K} initial iterates never trained on; mean +- standard deviation",
-        f"{'policy':12} {'f at the end':>18} {'test accuracy':>20} {more[0]:>12} {more[1]:>12} "
-        f"{'seconds':>8}",
+        f"{'policy':12} {'f at the end':>18} {'test accuracy':>20} "
+        + "".join(f"{name:>12} " for name in more)
+        + f"{'seconds':>8}",
     ]
     for name, run in tree["evaluation"].items():
         f, accuracy = run["objective"][:, -1], run["test_accuracy"][:, -1]
-        first, second = errors(run) if reg else best_accepted(run)
+        values = errors(run) if reg else (*best_accepted(run), mean_return(run, p))
         rows.append(
             f"{name:12} {f.mean():9.4f} +- {f.std():.4f} {accuracy.mean():11.4f} +- "
-            f"{accuracy.std():.4f} {first:12.4f} {second:12.4f} {run['seconds'].mean():8.2f}"
+            f"{accuracy.std():.4f} "
+            + "".join(f"{value:12.4f} " for value in values)
+            + f"{run['seconds'].mean():8.2f}"
         )
     if K >= 3:
         rows += differences(tree, "test_accuracy")
@@ -92,6 +98,18 @@ def best_accepted(run):
     if not known.all():
         return math.nan, math.nan
     return f[each, best].mean(), run["test_accuracy"][each, best].mean()
+
+
+def mean_return(run, p):
+    """The sum of r_{t+1} (Eq. 7) over t = 2, ..., T by the c_1, c_2 and f_lb of p, mean over the K.
+
+    Any policy has one, so this says which of them the reward prefers. It takes no discount and no
+    more than the printed lines 16 and 18 of Algorithm 3: an accept at t makes x_t to xbar.
+    """
+    f, accepted = run["objective"], run["action"][:, 1:] == ACCEPT
+    r = np.where(accepted, p.c2 / np.maximum(f[:, :-1] - p.f_lb, p.gap),
+                 p.c1 / np.maximum(f[:, 1:] - p.f_lb, p.gap))  # fmt: skip
+    return np.nansum(r, axis=1).mean()
 
 
 def differences(tree, name):

@@ -375,7 +375,8 @@ def table(**accuracies):
 
     runs = {name: policy(accuracy) for name, accuracy in accuracies.items()}
     seeds = np.arange(len(accuracies["qgd"]))
-    return report.table({"data": "synthetic", "iterate_seeds": seeds, "evaluation": runs})
+    about = {"data": "synthetic", "config": config.to_json(config.make("lr"))}
+    return report.table(about | {"iterate_seeds": seeds, "evaluation": runs})
 
 
 def test_the_table_compares_pairs_and_says_what_the_best_accepted_iterate_was():
@@ -386,6 +387,13 @@ def test_the_table_compares_pairs_and_says_what_the_best_accepted_iterate_was():
     low, high = re.search(r"qgd - gd +\+13\.3 \[\+(.*), \+(.*)\], higher on 3 of 3", text).groups()
     assert 10 <= float(low) < 13.3 < float(high) <= 20
     assert text == table(**values)
+
+
+def test_the_return_is_the_sum_of_the_printed_rewards():
+    p = config.make("lr", {"c1": 1.0, "c2": 2.0, "f_lb": 0.0, "gap": 0.5})
+    f = np.array([[4.0, 2.0, 1.0, 0.1]])
+    run = {"objective": f, "action": np.array([[1, 0, 1, 0]])}  # accept, half, accept, half
+    assert report.mean_return(run, p) == pytest.approx(1 / 2.0 + 2 / 2.0 + 1 / 0.5)
 
 
 def test_several_controllers_are_each_compared_with_every_other_policy():
@@ -410,7 +418,8 @@ def test_the_table_of_the_coefficient_shows_the_error_on_every_set_of_images():
     accuracy = {"test": 0.3, "validation": 0.32, "train": 0.9}
     each |= {f"{name}_accuracy": np.full((3, 2), value) for name, value in accuracy.items()}
     runs = {"gd": each, "qgd": each | {"validation_accuracy": np.full((3, 2), 0.34)}}
-    text = report.table({"data": "cifar10", "iterate_seeds": np.arange(3), "evaluation": runs})
+    about = {"data": "cifar10", "config": config.to_json(config.make("reg"))}
+    text = report.table(about | {"iterate_seeds": np.arange(3), "evaluation": runs})
     assert "train error" in text and "0.1000       0.6800" in text and "0.1000       0.6600" in text
     assert text.splitlines()[-1] == "qgd - gd             +2.0, higher on 3 of 3"
 
