@@ -120,10 +120,10 @@ def curve(ax, y, colour, label=None, style="-"):
 
 
 def scale(ax):
-    """A log axis if the curves span decades; what explodes may leave the picture."""
+    """A log axis if the curves span over 1.5 decades; what explodes may leave the picture."""
     y = np.concatenate([line.get_ydata() for line in ax.get_lines()])
     size = np.log10(np.abs(y[np.isfinite(y) & (y != 0)]))
-    if not size.size or np.ptp(size) <= 2:
+    if not size.size or np.ptp(size) <= 1.5:
         return
     if not (y < 0).any():
         ax.set_yscale("log", nonpositive="mask")

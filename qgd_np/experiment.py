@@ -175,14 +175,21 @@ def empty_log(episodes, steps, value):
 
 
 def convergence(train):
-    """(drift, third, last) of /train: how far the mean max-Q ranges over the last quarter of the
-    episodes, (max - min) / |mean| in %, and the mean TD loss of the third quarter and the last.
+    """(drift, loss, change, error) of /train over the last quarter of the episodes.
+
+    drift: how far the mean max-Q ranges, (max - min) / |mean|; loss: the mean TD loss; change: how
+    far it lies above that of the third quarter, with its standard error over the episodes. All but
+    the loss in %.
     """
     loss, quarter = train["td_loss"], -(-len(train["td_loss"]) // 4)
+    third = loss[-2 * quarter : -quarter] if len(loss) > quarter else np.nan * loss
+    last = loss[-quarter:]
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         q = train["q_mean"][-quarter:]
-        drift = 100 * np.ptp(q) / abs(q.mean())
-        return drift, loss[-2 * quarter : -quarter].mean(), loss[-quarter:].mean()
+        drift = np.ptp(q) / abs(q.mean())
+        change = last.mean() / third.mean() - 1
+        error = np.hypot(last.std(), third.std()) / np.sqrt(quarter) / third.mean()
+        return 100 * drift, last.mean(), 100 * change, 100 * error
 
 
 def nanmean(values):

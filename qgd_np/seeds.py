@@ -110,15 +110,17 @@ def one_seed(seed, out, argv, workers, running):
 def summary(outs):
     """One row per seed: whether its training converges, and what its controller reaches.
 
-    Drift of the mean max-Q over the last quarter of the episodes, TD loss of the third quarter and
-    the last; f and test accuracy at the end, means over the unseen iterates.
+    Drift of the mean max-Q over the last quarter of the episodes, TD loss there, its change from
+    the third quarter on; f and test accuracy at the end, means over the unseen iterates.
     """
-    rows = [f"{'':10} {'drift of Q':>10} {'TD loss, third quarter, last':>29} {'f':>8} accuracy"]
+    rows = [f"{'':10} {'drift of Q':>10} {'TD loss':>9} {'change':>17} {'f':>8} accuracy"]
     for out in outs:
         tree = runfile.read(out / "run.h5")
-        drift, third, last = convergence(tree["train"])
+        drift, loss, change, error = convergence(tree["train"])
         run = tree["evaluation"]["qgd"]
         f, accuracy = (np.nanmean(run[name][:, -1]) for name in ("objective", "test_accuracy"))
-        rows.append(f"{out.name:10} {drift:9.2f}% {third:20.2g} {last:8.2g} {f:8.4f} "
-                    f"{accuracy:8.4f}")
+        rows.append(
+            f"{out.name:10} {drift:9.2f}% {loss:9.2g} {change:+7.1f} +- {error:4.1f}% "
+            f"{f:8.4f} {accuracy:8.4f}"
+        )
     return "\n".join(rows)
