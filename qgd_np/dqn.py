@@ -71,12 +71,11 @@ class DQN:
         if self.label == "stored":
             return memory.label[rows]
         last = np.minimum(rows + self.n_steps - 1, memory.last[rows])  # (S,)
-        ahead, steps = last - rows, np.arange(self.n_steps)
-        counted = steps <= ahead[:, None]  # (S, n_steps)
-        path = np.where(counted, rows[:, None] + steps, last[:, None])
-        r = (memory.r[path] * counted) @ self.powers[:-1]  # (S,)
-        follow = self.powers[ahead + 1] * ~memory.end[last]
-        return r + follow * self.value_of(memory.s_next[last])
+        path = rows[:, None] + np.arange(self.n_steps)  # (S, n_steps)
+        counted = path <= last[:, None]  # not beyond the episode, nor beyond the memory
+        r = (memory.r.take(path, mode="clip") * counted) @ self.powers[:-1]  # (S,)
+        follow = self.powers[last - rows + 1] * ~memory.end[last]
+        return r + follow * self.value_of(memory.s_next.take(last, axis=0))
 
     def label_now(self, r, s_next, end):
         """The label stored with an experience, y as of now (D16); not made where it is not used."""
@@ -90,7 +89,7 @@ class DQN:
         A step to parameters that are not finite is not taken; it is counted in `rejected` (D23).
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            s, each, a = memory.s[rows], np.arange(len(rows)), memory.a[rows]
+            s, each, a = memory.s.take(rows, axis=0), np.arange(len(rows)), memory.a[rows]
             y = self.target(memory, rows)  # (S,)
             activations = self.net.forward(self.theta, s)
             error = activations[-1][each, a] - y  # (S,): yhat - y
