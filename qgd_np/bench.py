@@ -4,12 +4,13 @@ One table in under two minutes; `measure.py` says what is timed. On a GPU the sa
 there: python -m qgd_np.bench --device gpu [--tf32].
 """
 
-import argparse
 import json
+import sys
 
 import numpy as np
 
 from . import backend
+from .config import ConfigError, Parser, count
 from .environment import ACCEPT
 from .growth import growth, growth_lines
 from .measure import (
@@ -87,26 +88,33 @@ def training_run(n, device, episodes):
 
 def parse(argv):
     """The arguments of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m qgd_np.bench", description=__doc__)
+    parser = Parser(prog="python -m qgd_np.bench", description=__doc__)
     add = parser.add_argument
-    add("--sizes", type=int, nargs="+", default=[1000, 5000, 50000], metavar="N")
+    add("--sizes", type=count, nargs="+", default=[1000, 5000, 50000], metavar="N")
     add("--device", default="auto", choices=("auto", "cpu", "gpu"))
     add("--tf32", action="store_true", help="TensorFloat-32 products on a GPU")
-    add("--episodes", type=int, metavar="E", help=f"of a training run of {RUN}, the rest is"
+    add("--episodes", type=count, metavar="E", help=f"of a training run of {RUN}, the rest is"
         " extrapolated; by default 3 on a GPU and none on a CPU")  # fmt: skip
     add("--growth", action="store_true", help="fit how time and memory grow, on the CPU")
     add("--json", metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args(argv)
-    try:
-        device = backend.choose(arguments.device, arguments.tf32)
-    except backend.DeviceError as error:
-        parser.error(str(error))
-    return arguments, device
+    if arguments.json:
+        open(arguments.json, "a").close()  # whether it can be written shows before the measuring
+    return arguments, backend.choose(arguments.device, arguments.tf32)
 
 
 def main(argv=None):
-    """The command line of the bench."""
-    arguments, device = parse(argv)
+    """The command line of the bench; returns the exit status."""
+    try:
+        run(*parse(argv))
+    except (ConfigError, backend.DeviceError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(arguments, device):
+    """Measure and print what is asked for."""
     free = backend.free_memory(device)
     sizes = [n for n in arguments.sizes if footprint(SIZES, n) < free]
     figures = {"device": backend.describe(device), "threads": backend.blas_threads(),
@@ -138,4 +146,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,6 +16,13 @@ class ConfigError(Exception):
     """A value that cannot be used; the message says which and what would be."""
 
 
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, without the usage of all flags."""
+
+    def error(self, message):
+        raise ConfigError(f"{message}; --help lists all flags")
+
+
 def option(default, text, choices=None):
     """A field of the config and, with the same name, a flag of the command line."""
     return field(default=default, metadata={"text": text, "choices": choices})
@@ -167,6 +174,14 @@ def number(text):
     value = float(text)
     if value - value != 0:
         raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
+def count(text):
+    """A whole number of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return value
 
 

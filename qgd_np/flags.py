@@ -8,16 +8,9 @@ from pathlib import Path
 from . import config, presets
 
 
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, without the usage of all flags."""
-
-    def error(self, message):
-        raise config.ConfigError(f"{message}; --help lists all flags")
-
-
 def parser(task):
     """The argument parser of a task; every field of the config is a flag."""
-    top = Parser(
+    top = config.Parser(
         prog=f"run_{task.name}.py", formatter_class=argparse.RawDescriptionHelpFormatter,
         description=task.about, allow_abbrev=False,
     )  # fmt: skip

@@ -519,6 +519,14 @@ def test_the_bench_prints_a_table_and_writes_its_figures(tmp_path, capsys, monke
         assert all(row[name] > 0 for name in ("half", "accept", "products", "pass", "episode"))
 
 
+@pytest.mark.parametrize("words", ["--sizes 0", "--episodes x", "--json nowhere/a", "--nothing"])
+def test_the_bench_refuses_before_it_measures(words, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "measure", None)
+    assert bench.main(words.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("error: ") and printed.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
 def test_the_exponent_of_a_growth_is_found(power):
     costs = {n: {"half": 3 * n**power} for n in (10, 100, 1000)}

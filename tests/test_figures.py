@@ -221,7 +221,8 @@ def test_the_command_draws_what_the_folder_is_named_after(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert figures.main([str(tmp_path / "empty")]) == 2
     assert figures.main([str(tmp_path / "none.h5")]) == 2
-    assert capsys.readouterr().err.count("\n") == 2
+    assert figures.main([]) == 2
+    assert capsys.readouterr().err.count("\n") == 3
 
 
 def test_drawing_needs_no_pyplot_and_so_no_screen():
