@@ -92,11 +92,9 @@ def best_accepted(run):
     """f and test accuracy of the accepted iterate with the lowest f, means over the K iterates."""
     accepted = run["action"][:, 1:] == ACCEPT  # the action after candidate t = 1, ..., T - 1
     f = np.where(accepted & np.isfinite(run["objective"][:, :-1]), run["objective"][:, :-1], np.inf)
-    best = f.argmin(axis=1)
-    each = np.arange(len(f))
-    known = np.isfinite(f[each, best])
-    if not known.all():
+    if not np.isfinite(f.min(axis=1, initial=np.inf)).all():  # of one x_1 none is known
         return math.nan, math.nan
+    each, best = np.arange(len(f)), f.argmin(axis=1)
     return f[each, best].mean(), run["test_accuracy"][each, best].mean()
 
 

@@ -64,6 +64,15 @@ def test_the_run_file_holds_every_dataset_of_the_contract_in_its_shape(task, cal
         assert file["dqn"]["W1"].shape == (6, 32) and list(file["dqn/sizes"])[:1] == [6]
 
 
+@pytest.mark.parametrize("flags", ["", "--hidden 1 --dqn-hidden 1 --batch 1 --A 1 --B 0", "--M 0"])
+@both
+def test_one_step_is_an_episode(task, flags, call, tmp_path, capsys):
+    words = ["--steps", 1, "--episodes", 1, *flags.split(), "--out", tmp_path]
+    assert call(task, *words) == 0
+    assert "nan" not in capsys.readouterr().err
+    assert run(tmp_path)["train"]["action"].shape == (1, 1)
+
+
 @both
 def test_the_same_seed_gives_the_same_bits_and_another_seed_another_run(
     task, call, straight, folder
