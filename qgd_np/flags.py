@@ -61,6 +61,8 @@ def check_flags(task, p, arguments):
          "--validation-size 0: the policy search needs validation images; leave it out"),
         (a.seeds is None or a.preset not in presets.TEN_SEEDS,
          f"--seeds: preset {a.preset} has seeds of its own; choose one or the other"),
+        (not (a.seeds and a.controller),
+         "--seeds trains and --controller does not: choose one or the other"),
     )  # fmt: skip
     for holds, message in rules:
         if not holds:

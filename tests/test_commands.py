@@ -172,6 +172,7 @@ BAD = {
     "seeds backwards": (["--seeds", "3:2"], "A < B"),
     "seeds of a bad config": (["--seeds", "0:2", "--gamma", "2"], "--gamma"),
     "seeds of many runs": (["--seeds", "0:2", "--preset", "fig7"], "preset fig7"),
+    "seeds of a controller": (["--seeds", "0:2", "--controller", "c.h5"], "choose one"),
     "workers below 0": (["--seeds", "0:2", "--workers", "-1"], "--workers"),
     "a choice that is not there": (["--loss", "hinge"], "softmax"),
     "a slip of the keyboard": (["--episodes", "9" * 20], "from 1 to 1000000"),
