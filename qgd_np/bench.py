@@ -98,9 +98,10 @@ def parse(argv):
     add("--growth", action="store_true", help="fit how time and memory grow, on the CPU")
     add("--json", metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args(argv)
+    device = backend.choose(arguments.device, arguments.tf32)
     if arguments.json:
         open(arguments.json, "a").close()  # whether it can be written shows before the measuring
-    return arguments, backend.choose(arguments.device, arguments.tf32)
+    return arguments, device
 
 
 def main(argv=None):
