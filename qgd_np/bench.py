@@ -45,6 +45,8 @@ COLUMNS = (  # heading, width, decimals, the figure or the two whose ratio it is
     ("half", 8, 2, "half"),
     ("pass", 8, 3, "pass"),
     ("ratio", 6, 1, ("half", "pass")),
+    ("floor", 7, 2, "half floor"),
+    ("ratio", 6, 2, ("half", "half floor")),
     ("turn", 7, 3, "turn"),
     ("accept", 8, 2, "accept"),
     ("products", 9, 2, "products"),
@@ -127,6 +129,10 @@ def run(arguments, device):
     print(table(figures["rows"]))
     for n in (row["n"] for row in figures["rows"] if row["extrapolated"]):
         print(f"n = {n}: episodes of {T} steps extrapolated from the first 2 and the first 12")
+    for row in (row for row in figures["rows"] if row["products"] != row["images"]):
+        n, images, share = row["n"], row["images"], row["accept"] / row["images"]
+        print(f"n = {n}: one of the products has n columns; two products with the images take "
+              f"{images:.2f}, the accept {share:.2f} of that")  # fmt: skip
     figures |= (update := update_times())
     us, floor = 1e3 * update["dqn update"], 1e3 * update["dqn floor"]
     print(f"DQN update {us:.0f} microseconds, floor {floor:.0f}, ratio {us / floor:.2f}")

@@ -146,7 +146,8 @@ class FirstLayer:
         self.moves += 1
         if on_line and self.moves % REFRESH:
             for rows in blocks(self.Zbar):
-                self.Zbar[rows] = self.Z(base.scale, rows)
+                self.DZ[rows] *= base.scale  # in place: the next direction overwrites it
+                self.Zbar[rows] += self.DZ[rows]
         else:
             self._product(base.x, self.Zbar)
             self.moves = 0

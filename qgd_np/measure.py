@@ -14,6 +14,7 @@ from .algorithms import q_gradient_descent_alpha, q_learning_alpha
 from .dqn import DQN
 from .environment import ACCEPT
 from .history import History
+from .line import blocks
 from .mlp import MLP
 from .objective import Objective
 from .replay import Memory
@@ -87,8 +88,9 @@ def problem(n, device="cpu", sizes=SIZES):
 def step_times(f, x, device, repeats):
     """Half step of alpha, turn of lambda, accept, the floors, and the naive step.
 
-    Floors: of an accept the two products that it cannot avoid, of a half step one pass over its
-    arrays of n x q, two read and one written.
+    Floors: of an accept its two products, and two products with the images; of a half step one
+    pass over its arrays of n x q, two read and one written, and its bare calls, the sigmoid and the
+    three products with the second layer.
     """
     xp, layer = backend.namespace(f.delta), f.layer
     place = SimpleNamespace(x=x, d=-f.gradient(x), alpha=0.1, lam=0.1)
@@ -108,14 +110,22 @@ def step_times(f, x, device, repeats):
         place.d = -f.gradient(place.x)
         f.observe(place.x + 0.01 * place.d, place.d, before)
 
-    W = xp.empty_like(f.net.layers(place.x.x)[0][0])  # (p, q)
+    (W, _), (V, _) = f.net.layers(place.x.x + 0)  # (p, q), (q, k)
 
-    def products():
+    def calls():
+        for rows in blocks(f.delta):
+            A = xp.tanh(layer.Zbar[rows], out=layer.room[: len(f.delta[rows])])  # (m, q)
+            Z = A @ V  # (m, k)
+            xp.matmul(A.T, Z)
+            xp.matmul(Z, V.T, out=f.delta[rows])
+
+    def images():
         xp.matmul(layer.images.T, f.delta, out=W)
-        if layer.gram is None:
-            xp.matmul(layer.images, W, out=layer.DZ)
-        else:
-            xp.matmul(layer.gram, f.delta, out=layer.DZ)
+        xp.matmul(layer.images, W, out=layer.DZ)
+
+    def products():  # with few images the second one has n columns
+        xp.matmul(layer.images.T, f.delta, out=W)
+        xp.matmul(layer.gram, f.delta, out=layer.DZ)
 
     def naive():
         f.gradient(f.point(place.x.x + 0))
@@ -123,8 +133,11 @@ def step_times(f, x, device, repeats):
     steps = {"half": half, "turn": turn, "accept": accept, "naive step": naive}
     times = {name: best_of(step, device, repeats) for name, step in steps.items()}
     f.gradient(place.x)  # the floors overwrite what the line knows, so they come last
-    times["products"] = best_of(products, device, repeats)
+    times["images"] = best_of(images, device, repeats)
+    few = layer.gram is not None
+    times["products"] = best_of(products, device, repeats) if few else times["images"]
     times["pass"] = best_of(lambda: xp.add(layer.Zbar, layer.DZ, out=f.delta), device, repeats)
+    times["half floor"] = times["pass"] + best_of(calls, device, repeats)
     return times
 
 

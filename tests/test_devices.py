@@ -511,12 +511,14 @@ def test_the_bench_prints_a_table_and_writes_its_figures(tmp_path, capsys, monke
     bench.main([*words.split(), str(path)])
     printed = capsys.readouterr().out
     assert "left out: n = 900000" in printed and "n = 40: episodes of 4 steps extrap" in printed
+    assert printed.count("two products with the images take") == 2  # both have few images
     assert "200 episodes of 4 steps at n = 40" in printed and "extrapolated from 2" in printed
     figures = json.loads(path.read_text())
     assert [row["n"] for row in figures["rows"]] == [30, 40]
     assert figures["threads"] == backend.blas_threads() and 0 < figures["outside"] < 1
     for row in figures["rows"]:
-        assert all(row[name] > 0 for name in ("half", "accept", "products", "pass", "episode"))
+        assert all(row[name] > 0 for name in ("accept", "products", "images", "episode"))
+        assert row["half floor"] > row["pass"] > 0
 
 
 @pytest.mark.parametrize("words", ["--sizes 0", "--episodes x", "--json nowhere/a", "--nothing"])
