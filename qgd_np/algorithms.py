@@ -6,8 +6,8 @@ Every statement ends in a tag: `A3:12` is line 12 of the list in the docstring o
 f is an objective (objective.py): f(x), f.gradient(x), f.observe(x, d, d_before). p holds the
 parameters, with the names of config.py. Q is the DQN; a start is an x_1 that knows where the plain
 steps from it end (starts.py). Algorithms 1 and 2 take the M - 1 plain steps of 3 and 4 too (D22);
-with M = 1 they are as printed. Algorithms 3 and 4 are generators: they hand over each episode's
-history as it ends, to be shown and saved.
+with M = 1 and the last candidate returned (D10) they are as printed. Algorithms 3 and 4 are
+generators: they hand over each episode's history as it ends, to be shown and saved.
 """
 
 import math

@@ -55,7 +55,7 @@ def run(task, argv):
     seed = given.pop("seed", config.Config.seed)  # the first one, if the preset has ten
     runs = presets.preset(arguments.preset, task.name, seed)
     if arguments.controller:
-        given["M"] = 0  # a controller brings its own
+        given = {"M": 0} | given  # a controller brings its own
     settings = {k: config.make(task.name, {"seed": seed}, own, given) for k, own in runs.items()}
     for p in settings.values():
         check_flags(task, p, arguments)
@@ -92,7 +92,7 @@ def one_run(task, p, out, arguments):
     """Train (or load) one DQN, compare it, write OUT/run.h5; returns that path."""
     controllers, tree, path = {}, None, out / "run.h5"
     if arguments.controller is not None:
-        controllers = load_controllers(task, arguments.controller, p)
+        controllers = load_controllers(task, arguments.controller, p, vars(arguments).get("M", 0))
         p = controllers["qgd"][1]
     make_folder(out)
     device = backend.choose(arguments.device, p.tf32)

@@ -46,16 +46,16 @@ def load_controller(task, path):
         raise runfile.RunFileError(f"{path}: the controller in it is not complete") from error
 
 
-def load_controllers(task, paths, p):
+def load_controllers(task, paths, p, M=0):
     """Return {policy: (DQN, config with its M)}: the first is "qgd", others bear their file's name.
 
-    M keeps its share of the steps. Raises RunFileError as load_controller, ConfigError for a name
-    that stands twice.
+    M: 0 for that of the training, which keeps its share of the steps. Raises RunFileError as
+    load_controller, ConfigError for a name that stands twice.
     """
     found = {}
     for path in map(Path, paths):
-        Q, M, steps = load_controller(task, path)
-        own = config.make(task.name, vars(p), {"M": max(1, round(M * p.steps / steps))})
+        Q, its_M, steps = load_controller(task, path)
+        own = config.make(task.name, vars(p), {"M": M or max(1, round(its_M * p.steps / steps))})
         name = path.resolve().parent.name if path.stem in ("controller", "run") else path.stem
         name = f"qgd {name}" if found else "qgd"
         if name in found:

@@ -1,7 +1,7 @@
 """Every default, once, with its source; the command line is made from it.
 
-A D-number points to the table of decisions in README.md; "paper 4.2" to the section that prints the
-value; "measured" to an experiment whose command stands in README.md.
+A D-number points to the table of decisions in README.md, "paper 4.2" to the section that prints the
+value.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class Config:
     """The parameters of a run, under the paper's names where it has one."""
 
     # the objective net and its data
-    train_size: int = option(2000, "first N training images; 50000 is all of CIFAR-10")
+    train_size: int = option(2000, "first N training images; 50000 is all of CIFAR-10 (D30)")
     validation_size: int = option(0, "validation images, those after the training images (D14)")
     hidden: tuple = option((100,), "hidden layers of the objective net (D1)")
     loss: str = option("softmax", "loss of the objective net (D2)", ("softmax", "eq2"))
@@ -60,8 +60,8 @@ class Config:
     # Q-learning
     episodes: int = option(200, "training episodes, E (paper 4.2)")
     dqn_hidden: tuple = option((32, 16), "hidden layers of the DQN (D1)")
-    beta: float = option(0.001, "learning rate of the DQN, alpha_2 in paper 4.2")
-    beta_last: float = option(1e-5, "learning rate of the DQN from episode beta_episodes on (D24)")
+    beta: float = option(0.001, "learning rate of the DQN, alpha_2 (D24)")
+    beta_last: float = option(1e-5, "learning rate of the DQN after beta_episodes episodes (D24)")
     beta_episodes: int = option(100, "episodes over which beta falls, linearly (D24)")
     gamma: float = option(0.95, "discount (D18)")
     horizon: str = option("returned", "what follows the last step, T (D27, D28)", HORIZONS)
@@ -69,7 +69,7 @@ class Config:
     A: int = option(40, "most recent episodes in the memory (D17)")
     B: int = option(5, "best episodes in the memory (D17)")
     epsilon_first: float = option(1.0, "epsilon in the first episode (D19)")
-    epsilon_last: float = option(0.0, "epsilon from episode epsilon_episodes on (D19)")
+    epsilon_last: float = option(0.0, "epsilon after epsilon_episodes episodes (D19)")
     epsilon_episodes: int = option(50, "episodes over which epsilon falls (D19)")
     accepts: float = option(0.4, "least share of accepts that an episode may draw (D26)")
     explore: str = option("episode", "share of accepts: drawn per episode, or uniform (D26)", DRAWS)
@@ -87,7 +87,7 @@ class Config:
 
 # what differs for the regularization coefficient
 REG = dict(
-    train_size=1000, validation_size=5000,  # paper 4.5
+    train_size=1000, validation_size=5000,  # paper 4.5, D14
     f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1,  # D18, D24, D25
     A=20, B=20, accepts=0.0, epsilon_episodes=120,  # D17, D19, D26
     returns="last", beta_episodes=150,  # D10, D24

@@ -1,7 +1,7 @@
 """The environment of sections 3.1 to 3.4: actions, the six features, the schedules.
 
-Pure functions of numbers. The rewards of Eq. 7 and 8 are printed lines of Algorithms 3 and 4 and
-stand there.
+The rewards of Eq. 7 and 8 are printed lines of Algorithms 3 and 4 and stand there, the alignment of
+Eq. 6 is a reduction over all parameters and stands in objective.py.
 """
 
 import math
@@ -12,7 +12,7 @@ HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
 ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}
 FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
 TINY = 1e-12
-FEATURE_MAP = "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(v s/f), Eq. 4, Eq. 6"
+FEATURE_MAP = "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6"
 
 
 def state(value, value_c, rate, seen, F, p):
@@ -25,8 +25,8 @@ def state(value, value_c, rate, seen, F, p):
     p.M             length of the list of Eq. 4 and of feature three's "past M steps" (D6)
 
     f(x_t) enters relative to the lowest value so far, the maximum relative to f(x_1): so neither
-    the number of images nor that of the parameters shows, nor how low f can get. Numbers that are
-    not finite take the upper end (D23).
+    the number of images nor that of the parameters shows, nor how low f can get. Where a number
+    is not finite, its feature is 1, that of Eq. 4 -1 (D23).
     """
     f_x, slope, alignment = seen
     F = F or [f_x]

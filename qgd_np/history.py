@@ -14,6 +14,7 @@ class History:
     objective, value (alpha or lambda), reward, td_loss: (T,) floats; action: (T,) int8.
     errors: {name: ErrorRate} evaluated at every step, kept in `error[name]` (T,).
     trace: called with (t, s, action, value, f) after every step, for a reader.
+    diverged_at: the last step whose f was not finite, at which the episode ended (D23); 0: none.
     """
 
     def __init__(self, steps, errors=None, trace=None):

@@ -36,17 +36,18 @@ quiet = np.errstate(over="ignore", invalid="ignore")  # divergence is a result (
 class Direction:
     """scale * vector, where vector (P,) is a gradient; `origin` is the point it was taken at.
 
-    dual: None, or (X, delta (n, q), lambda), from which the first layer's part of it was made.
+    lam: its lambda; dual: None, or (X, delta (n, q)), from which the first layer's part was made.
     """
 
-    __slots__ = ("vector", "scale", "origin", "dual")
+    __slots__ = ("vector", "scale", "origin", "lam", "dual")
     __array_ufunc__ = None  # a NumPy scalar times a direction is left to __rmul__
 
-    def __init__(self, vector, origin, scale=1.0, dual=None):
-        self.vector, self.origin, self.scale, self.dual = vector, origin, float(scale), dual
+    def __init__(self, vector, origin, scale=1.0, lam=0.0, dual=None):
+        self.vector, self.origin, self.scale = vector, origin, float(scale)
+        self.lam, self.dual = lam, dual
 
     def __mul__(self, factor):
-        return Direction(self.vector, self.origin, self.scale * factor, self.dual)
+        return Direction(self.vector, self.origin, self.scale * factor, self.lam, self.dual)
 
     __rmul__ = __mul__
 
@@ -62,7 +63,7 @@ class Point:
 
     def __init__(self, x=None, base=None, direction=None):
         self._x, self.base, self.direction = x, base, direction
-        self.value = {}  # what an objective has found here: {objective: (f, slope along vector)}
+        self.value = {}  # what an Objective or an ErrorRate has found here, by itself
         if base is not None and base.base is not None:
             _, older = base.x, base.base.base  # h may be asked at xbar when x is already there:
             if older is not None:  # two lines are followed, all before are forgotten
@@ -155,15 +156,15 @@ class FirstLayer:
 
     def _turn(self, direction):
         """Set DZ to that of a new direction from the anchor."""
-        X, delta, lam = direction.dual or (None, None, 0.0)
+        X, delta = direction.dual or (None, None)
         if X is None or X is not self.basis or direction.origin is not self.anchor:
             return self._product(direction.vector, self.DZ)
         if self.gram is None:
             self.gram = self.images @ X.T
             self.gram += 1
         namespace(delta).matmul(self.gram, delta, out=self.DZ)
-        if lam:
-            self.DZ += (2 * lam) * self.Zbar
+        if direction.lam:
+            self.DZ += (2 * direction.lam) * self.Zbar
 
     def _product(self, theta, out):
         W, b = shaped(theta, self.net.sizes[:2])[0]  # (p, q), (q,)

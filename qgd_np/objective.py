@@ -63,8 +63,8 @@ class Objective:
         if lam:
             vector += (2 * lam) * x.x
         few = self.layer.basis is not None
-        dual = (self.layer.images, self.delta.copy(), lam) if few else None
-        return Direction(vector, x, dual=dual)
+        dual = (self.layer.images, self.delta.copy()) if few else None
+        return Direction(vector, x, lam=lam, dual=dual)
 
     def observe(self, x, d, d_previous, lam=0.0):
         """Return g_lambda(x), the slope d . grad g_lambda(x) (D9) and the alignment of Eq. 6."""
@@ -72,7 +72,8 @@ class Objective:
         if x.vector is d.vector:  # the usual case, a candidate on the line of d
             slope = d.scale * (slope + 2 * lam * vx)
         else:
-            gradient = self.gradient(x, lam).vector if x is not d.origin else d.vector
+            known = x is d.origin and lam == d.lam
+            gradient = d.vector if known else self.gradient(x, lam).vector
             slope = d.scale * float(namespace(gradient).vdot(d.vector, gradient))
         return f + lam * xx, slope, float(np.sign(d.scale * d_previous.scale)) * self.agreement
 

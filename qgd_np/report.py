@@ -28,7 +28,7 @@ def report_divergence(training):
 def table(tree):
     """One row per policy, mean and standard deviation over the K iterates, then the differences.
 
-    "at the end" is the last candidate (D10). Then, for the learning rate, the accepted iterate with
+    "at the end" is what is returned (D10). Then, for the learning rate, the accepted iterate with
     the lowest f, and the return; for the coefficient, the error on the training and on the
     validation images.
     """
@@ -83,7 +83,7 @@ def each_controller(evaluation):
 
 
 def errors(run):
-    """The last candidate's error on the training and the validation images, means over the K."""
+    """The error at the end on the training and the validation images, means over the K."""
     known = [run.get(f"{images}_accuracy") for images in ("train", "validation")]
     return [math.nan if accuracy is None else 1 - accuracy[:, -1].mean() for accuracy in known]
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from . import config, presets, runfile
+from . import presets, runfile
 from .config import ConfigError
 from .experiment import convergence
 
 
 def run_seeds(task, arguments, argv):
-    """Train the seeds A to B-1 of --seeds A:B that are not finished yet; returns the exit status.
+    """Train the seeds A to B-1 of --seeds A:B; returns the exit status.
 
-    A failed seed is reported by its number and the others go on. Threads only wait here: each seed
-    is a process of its own with its share of the cores for its matrix products.
+    Each seed resumes what is in its folder, so a second call does what is missing. A failed seed is
+    reported by its number and the others go on. Threads only wait here: each seed is a process of
+    its own with its share of the cores for its matrix products.
     """
     try:
         first, last = (int(part) for part in arguments.seeds.split(":"))
@@ -27,16 +28,15 @@ def run_seeds(task, arguments, argv):
         raise ConfigError(f"--seeds {arguments.seeds}: must be A:B with 0 <= A < B")
     top = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-seeds")
     outs = {seed: top / f"seed-{seed}" for seed in range(first, last)}
-    runs = {seed: of_seed(task, arguments, seed) for seed in outs}  # {name: config}, "" for one run
-    files = {seed: [out / name / "run.h5" for name in runs[seed]] for seed, out in outs.items()}
-    missing = [s for s in outs if not all(map(is_done, files[s], runs[s].values()))]
-    workers = min(arguments.workers or cores(), len(outs))  # not of those missing: equal threads
-    print(f"{len(outs) - len(missing)} of {len(outs)} seeds are done; {workers} at a time")
+    names = presets.preset(arguments.preset, task.name)  # "" for one run
+    files = {seed: [out / name / "run.h5" for name in names] for seed, out in outs.items()}
+    workers = min(arguments.workers or cores(), len(outs))
+    print(f"{len(outs)} seeds, {workers} at a time")
     running = set()
     with ThreadPoolExecutor(workers) as pool:
-        codes = pool.map(lambda seed: one_seed(seed, outs[seed], argv, workers, running), missing)
+        codes = pool.map(lambda seed: one_seed(seed, outs[seed], argv, workers, running), outs)
         try:
-            failed = [seed for seed, code in zip(missing, codes, strict=True) if code]
+            failed = [seed for seed, code in zip(outs, codes, strict=True) if code]
         except BaseException:  # Ctrl-C or SIGTERM: no new seeds, and the running ones save
             pool.shutdown(wait=False, cancel_futures=True)
             for child in list(running):
@@ -44,28 +44,13 @@ def run_seeds(task, arguments, argv):
             print("stopped; the same command goes on", file=sys.stderr)
             raise
     done = [seed for seed in outs if seed not in failed]
-    if "" in runs[first]:
+    if "" in names:
         print(summary([outs[seed] for seed in done]))
     elif done and not arguments.no_figures:
         draw([file for seed in done for file in files[seed]], arguments.preset, top)
     if failed:
         print(f"error: seeds {failed} failed; their messages stand above", file=sys.stderr)
     return 2 if failed else 0
-
-
-def of_seed(task, arguments, seed):
-    """{name: config} of the runs that one seed makes."""
-    given = config.chosen(arguments) | {"seed": seed}
-    runs = presets.preset(arguments.preset, task.name)
-    return {name: config.make(task.name, changes, given) for name, changes in runs.items()}
-
-
-def is_done(path, p):
-    """True if the run file is there, whole, and of this config; with fewer episodes it goes on."""
-    try:
-        return path.exists() and config.from_json(runfile.read(path)["config"]) == p
-    except (runfile.RunFileError, KeyError):
-        return False
 
 
 def draw(files, preset, out):

@@ -352,8 +352,8 @@ def test_several_seeds_are_trained_once_and_a_failed_one_is_named(
     out = folder / "seeds"
     monkeypatch.setattr(sys, "argv", [str(ROOT / "run_lr.py")])  # what each seed is a process of
 
-    def seeds():
-        status = call("lr", "--episodes", 2, "--seeds", "0:2", "--out", out)
+    def seeds(*flags):
+        status = call("lr", "--episodes", 2, "--seeds", "0:2", "--out", out, *flags)
         return status, *capsys.readouterr()
 
     (out / "seed-1").mkdir(parents=True)
@@ -363,12 +363,28 @@ def test_several_seeds_are_trained_once_and_a_failed_one_is_named(
     assert error == "error: seeds [1] failed; their messages stand above\n"
     (out / "seed-1" / "checkpoint.h5").unlink()
     before, (status, text, error) = content(out), seeds()
-    assert status == 0 and "1 of 2 seeds are done" in text
+    assert status == 0 and "seed 1: done" in text
     assert before.items() <= content(out).items()
     assert [json.loads(run(out / f"seed-{k}")["config"])["seed"] for k in (0, 1)] == [0, 1]
     before, (status, text, error) = content(out), seeds()
-    assert status == 0 and "2 of 2 seeds are done" in text
-    assert content(out) == before and {"seed-0", "seed-1"} <= set(text.split())
+    assert status == 0 and content(out) == before and {"seed-0", "seed-1"} <= set(text.split())
+    seconds = run(out / "seed-1")["train"]["seconds"].tolist()
+    status, text, error = seeds("--policies", "armijo")  # compared anew, but not trained
+    after = run(out / "seed-1")
+    assert status == 0 and set(after["evaluation"]) == {"armijo", "qgd"}
+    assert after["train"]["seconds"].tolist() == seconds
+    before, (status, text, error) = content(out), seeds("--data", "synthetic")
+    assert status == 2 and text.count("made with other settings") == 2 and content(out) == before
+
+
+def test_a_controller_brings_its_M_unless_one_is_given(call, copied, tmp_path):
+    own, given = tmp_path / "own", tmp_path / "given"
+    file = copied("lr") / "controller.h5"
+    M = json.loads(run(file.parent)["config"])["M"]
+    for out, flags in ((own, ()), (given, ("--M", 1))):
+        assert call("lr", "--controller", file, "--out", out, *flags) == 0
+    assert [json.loads(run(out)["config"])["M"] for out in (own, given)] == [M, 1]
+    assert M > 1 and run(own)["dqn"]["M"] == M and run(given)["dqn"]["M"] == 1
 
 
 def table(**accuracies):

@@ -135,6 +135,15 @@ def test_a_point_on_no_known_line_still_gives_the_right_numbers(problem):
             assert alignment == 1.0
 
 
+def test_the_slope_where_d_was_taken_follows_lambda(problem):
+    case = problem(dtype=np.float64)
+    d = -case.f.gradient(case.x_1, 0.5)
+    for lam in (0.5, 0.1, 0.0):
+        _, gradient = direct(case, case.x_1.x, lam)
+        slope = case.f.observe(case.x_1, d, d, lam)[1]
+        assert slope == pytest.approx(-d.vector @ gradient, rel=1e-10)
+
+
 def test_the_slope_at_a_point_whose_own_line_was_let_go_is_still_right(problem):
     case = problem(dtype=np.float64)
     x = case.x_1

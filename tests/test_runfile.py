@@ -156,7 +156,7 @@ def test_h5py_alone_can_read_a_run_file(path):
         {"a/b": np.zeros(2)},
         {"": 1},
         {1: 1},
-        {"schema": 3},
+        {"schema": runfile.SCHEMA},
         {"sha256": ""},
     ],
 )

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qgd_np import config, runfile, seeds
+from qgd_np import seeds
 
 STAND_IN = """
 import json, os, sys
@@ -24,8 +24,6 @@ note = {"words": words, "threads": threads}
 Path(f"called-{seed}.json").write_text(json.dumps(note))
 if Path(f"fail-{seed}").exists():
     sys.exit("a line\\nerror: no luck")
-Path(out).mkdir(parents=True, exist_ok=True)
-Path(out, "ready").touch()
 """
 
 
@@ -37,7 +35,6 @@ def call(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(script)])
     monkeypatch.setattr(seeds, "summary", lambda outs: "summary " + " ".join(o.name for o in outs))
-    monkeypatch.setattr(seeds, "is_done", lambda path, p: (path.parent / "ready").exists())
 
     def run(*flags, workers=2):
         for note in tmp_path.glob("called-*"):
@@ -64,7 +61,7 @@ def test_every_seed_has_its_own_process_and_its_share_of_the_cores(
         assert note["threads"] == [threads, threads]
 
 
-def test_a_failed_seed_is_named_the_others_end_and_a_second_call_does_what_is_missing(call, capsys):
+def test_a_failed_seed_is_named_the_others_end_and_a_second_call_resumes_each(call, capsys):
     Path("fail-2").touch()
     status, called = call()
     printed = capsys.readouterr()
@@ -73,8 +70,9 @@ def test_a_failed_seed_is_named_the_others_end_and_a_second_call_does_what_is_mi
     assert "summary seed-0 seed-1 seed-3" in printed.out
     assert printed.err == "error: seeds [2] failed; their messages stand above\n"
     Path("fail-2").unlink()
-    assert call()[1].keys() == {2} and "3 of 4 seeds are done" in capsys.readouterr().out
-    assert call() == (0, {}) and "4 of 4 seeds are done" in capsys.readouterr().out
+    status, called = call()
+    assert status == 0 and all("--resume" in called[seed]["words"] for seed in range(4))
+    assert "summary seed-0 seed-1 seed-2 seed-3" in capsys.readouterr().out
 
 
 def test_a_seed_whose_process_cannot_start_fails_alone(call, capsys, monkeypatch):
@@ -89,20 +87,3 @@ def test_a_seed_whose_process_cannot_start_fails_alone(call, capsys, monkeypatch
     status, called = call()
     assert status == 2 and list(called) == [0, 2, 3]
     assert "seed 1: failed, [Errno 11]" in capsys.readouterr().out
-
-
-def test_a_seed_is_finished_if_its_file_is_whole_and_of_these_settings(tmp_path):
-    task, path = SimpleNamespace(name="lr"), tmp_path / "run.h5"
-    wanted = SimpleNamespace(preset="default", episodes=3, seed=7)
-
-    def finished(arguments, seed):
-        return seeds.is_done(path, seeds.of_seed(task, arguments, seed)[""])
-
-    assert not finished(wanted, 5)
-    made = config.make("lr", {"episodes": 3, "seed": 5})
-    runfile.write(path, {"config": config.to_json(made)})
-    assert finished(wanted, 5) and not finished(wanted, 6)
-    assert not finished(SimpleNamespace(preset="default", episodes=4), 5)
-    assert not finished(SimpleNamespace(preset="paper", episodes=3), 5)
-    path.write_bytes(path.read_bytes()[:-100])
-    assert not finished(wanted, 5)
