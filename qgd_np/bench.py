@@ -113,6 +113,9 @@ def main(argv=None):
     except (ConfigError, backend.DeviceError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -11,6 +11,7 @@ from . import presets
 from .drawing import BLUE, GREY, RED, canvas
 from .environment import ACCEPT
 from .experiment import convergence
+from .runfile import RunFileError
 
 EXPLODED = 10  # times the lowest TD loss
 COLUMNS = ("error", "drift", "accepts", "accuracy")
@@ -49,8 +50,11 @@ def measures(run):
 
 
 def rows_of(runs):
-    """{row: {measure: (seeds,) array}} in the order of presets.CAUSES."""
+    """{row: {measure: (seeds,) array}} in the order of presets.CAUSES; RunFileError if none is."""
     found = {row: [measures(r) for r in runs if r.folder.name == row] for row in presets.CAUSES}
+    if not any(found.values()):
+        wanted = f"a run of {', '.join(presets.CAUSES)} has a folder of that name"
+        raise RunFileError(f"{runs[0].folder}: no row of the preset causes; {wanted}")
     return {
         row: {name: np.array([one[name] for one in each], float) for name in each[0]}
         for row, each in found.items()

@@ -9,12 +9,13 @@ import numpy as np
 
 from . import __version__, backend, config, interrupts, presets, runfile
 from .comparison import controller_tree, evaluate, load_controllers, policies
-from .data import DataError, load
+from .data import DataError, load, name_of
 from .experiment import Problem, Training
 from .flags import check_flags, list_presets, parser, resume_line
 from .interrupts import Stopped
 from .report import banner, report_divergence, table, tracer
 from .resume import (
+    RESULTS,
     check_same,
     compared,
     digest,
@@ -22,6 +23,7 @@ from .resume import (
     finished,
     make_folder,
     refuse_held,
+    results_of,
 )
 from .seeds import run_seeds
 
@@ -34,6 +36,8 @@ USER_ERRORS = (
 def main(task, argv=None):
     """Run the command line of a task; returns the exit status (0, 2, 130 or 143)."""
     interrupts.catch()
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no error
+        stream.reconfigure(errors="backslashreplace")
     try:
         return run(task, sys.argv[1:] if argv is None else argv)
     except USER_ERRORS as error:
@@ -56,6 +60,9 @@ def run(task, argv):
     runs = presets.preset(arguments.preset, task.name, seed)
     if arguments.controller:
         given = {"M": 0} | given  # a controller brings its own
+    if arguments.controller and len(runs) > 1:
+        several = f"preset {arguments.preset} trains {len(runs)} DQNs"
+        raise config.ConfigError(f"--controller: {several}; choose one or the other")
     settings = {k: config.make(task.name, {"seed": seed}, own, given) for k, own in runs.items()}
     for p in settings.values():
         check_flags(task, p, arguments)
@@ -72,8 +79,8 @@ def run(task, argv):
 
 def make_runs(task, settings, out, arguments):
     """Make each run {name: config} of the preset, one for most presets, and the pictures."""
-    for name in settings:
-        refuse_held(out / name, arguments.resume)
+    for name in () if arguments.resume else settings:
+        refuse_held(out / name, advice="add --resume, or choose another folder with --out")
     files = []
     for name, p in settings.items():
         if name:
@@ -98,10 +105,15 @@ def one_run(task, p, out, arguments):
     device = backend.choose(arguments.device, p.tf32)
     data = load(arguments.data, p.train_size, p.validation_size)
     about = description(task, p, data, device)
+    if controllers:
+        about["controllers"] = [name_of(file) for file in arguments.controller]
+        about["compared"] = digest(controllers, unseen(arguments))
     banner(about, data)
-    if arguments.resume and not controllers:
-        names = policies(task, {"qgd": (None, p)}, chosen_policies(task, arguments))
+    if arguments.resume:
+        names = policies(task, controllers or {"qgd": (None, p)}, chosen_policies(task, arguments))
         tree = finished(path, about, names, unseen(arguments))
+    if tree is None and controllers:
+        refuse_held(out, (*RESULTS, "checkpoint*.h5"), "choose another folder with --out")
     if tree is None:
         tree = results(task, p, Problem(data, p, device), about, controllers, out, arguments)
     print(table(tree))
@@ -111,13 +123,14 @@ def one_run(task, p, out, arguments):
 
 def results(task, p, problem, about, controllers, out, arguments):
     """Train a DQN, if none is given, and compare it; returns the tree that is now in OUT/run.h5."""
-    tree, seeds = about | {"kind": "run"}, unseen(arguments)
-    if not controllers:
+    tree, seeds, trains = about | {"kind": "run"}, unseen(arguments), not controllers
+    if trains:
         Q, tree["train"] = trained(task, problem, p, about, out, arguments)
         controllers = {"qgd": (Q, p)}
     tree |= {"dqn": controller_tree(task, *controllers["qgd"]), "iterate_seeds": np.array(seeds)}
     tree["evaluation"] = compare(task, problem, controllers, p, about, out, arguments)
-    runfile.write(out / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
+    if trains:
+        runfile.write(out / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
     runfile.write(out / "run.h5", tree)
     (out / COMPARED).unlink(missing_ok=True)
     return tree
@@ -141,8 +154,9 @@ def trained(task, problem, p, about, out, arguments):
     """Train a DQN, going on where it is to be resumed; return it and /train of the run file."""
     checkpoint = out / "checkpoint.h5"
     snapshot = find_checkpoint(checkpoint) if arguments.resume else None
-    if snapshot:
-        check_same(snapshot, about, arguments.force)
+    found = snapshot or results_of(out)
+    if found:
+        check_same(found, about, arguments.force)
     training = Training(task, problem, p)
     if snapshot:
         training.restore(snapshot["training"])
@@ -155,9 +169,9 @@ def train(training, about, checkpoint, arguments, trace):
     """Play the episodes with a progress bar; save now and then, and when a signal stops it."""
     from tqdm import tqdm
 
-    p = training.p
+    p, no_bar = training.p, arguments.quiet or arguments.trace
     snapshot, saved_at, saved_episode = training.tree(), time.monotonic(), training.done
-    bar = tqdm(total=p.episodes, initial=training.done, unit="ep", disable=arguments.quiet)
+    bar = tqdm(total=p.episodes, initial=training.done, unit="ep", disable=no_bar)
     try:
         with bar:
             for history in training.episodes(trace):
@@ -208,7 +222,8 @@ def compare(task, problem, controllers, p, about, out, arguments):
             runfile.write(path, identity | {"evaluation": tree})
             saved_at = time.monotonic()
 
-    with tqdm(desc="comparing", unit="run", disable=arguments.quiet, leave=False) as bar:
+    no_bar = arguments.quiet or arguments.trace
+    with tqdm(desc="comparing", unit="run", disable=no_bar, leave=False) as bar:
 
         def progress(name, k):
             bar.set_postfix(policy=name, refresh=False)

@@ -51,8 +51,13 @@ def load(source="auto", train_size=None, validation_size=0, cache=None, say=to_s
     elif source == "synthetic":
         name, arrays = source, _synthetic(wanted)
     else:
-        name, arrays = Path(os.path.abspath(source)).name, archive.read(source)
+        name, arrays = name_of(source), archive.read(source)
     return _split(name, arrays, train_size, validation_size)
+
+
+def name_of(path):
+    """The name of a file or folder as text that can be saved, whatever bytes it is of."""
+    return os.fsencode(Path(os.path.abspath(path)).name).decode("utf-8", "replace")
 
 
 def _official(source, folder, wanted, say):

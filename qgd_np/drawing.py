@@ -59,6 +59,7 @@ def load(path):
             raise ValueError("shapes that do not fit together")
         return SimpleNamespace(
             folder=Path(path).resolve().parent, value=value, data=tree["data"], theta=theta,
+            controllers=tree.get("controllers"),
             p=config.from_json(tree["config"]), net=net, dqn=dqn, evaluation=evaluation,
             qgd=evaluation["qgd"], train=tree.get("train"),
         )  # fmt: skip
@@ -70,22 +71,29 @@ def load(path):
 def canvas(runs, title, rows=1, columns=1, sharex=False, sharey=False, note=""):
     """An empty figure and its axes, with title and caption; synthetic images stand in the title.
 
-    The caption: the note, then data set, n, T, hidden sizes, seed, K; a list where they differ.
+    The caption: the note, then data set, n, T, hidden sizes, seed or the file of a controller that
+    was given, K; a list where they differ.
     """
     fig = Figure(figsize=(7, 4), layout="constrained")
     synthetic = any(run.data == "synthetic" for run in runs)
     fig.suptitle("SYNTHETIC IMAGES, NOT CIFAR-10\n" * synthetic + title, fontsize=9, weight="bold")
     facts = [
         ("", run.data, "n = ", run.p.train_size, "T = ", run.qgd["objective"].shape[1],
-         "hidden ", "-".join(map(str, run.p.hidden)), "seed ", run.p.seed,
+         "hidden ", "-".join(map(str, run.p.hidden)),
+         "seed " if run.train else "controller ", run.p.seed if run.train else given(run),
          "K = ", len(run.qgd["objective"])) for run in runs
     ]  # fmt: skip
     columns_of = list(zip(*facts, strict=True))
     pairs = zip(columns_of[::2], columns_of[1::2], strict=True)
     text = "; ".join(names[0] + ", ".join(map(str, dict.fromkeys(v))) for names, v in pairs)
-    text = "\n".join(filter(None, [note, textwrap.fill(text, 120)]))
+    text = "\n".join(filter(None, [note, textwrap.fill(text, 120).replace("$", r"\$")]))
     fig.supxlabel(text, fontsize=6.5, color="0.3")
     return fig, fig.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+
+
+def given(run):
+    """The file name of the controller that a run was given, the first if they are several."""
+    return (run.controllers or ["of an older version"])[0]
 
 
 def save(fig, path, small=False):
@@ -112,8 +120,11 @@ def save(fig, path, small=False):
 
 
 def curve(ax, y, colour, label=None, style="-"):
-    """Plot y over 1, 2, ...; gaps where it is not finite, dots where a line would not show."""
-    y = np.where(np.isfinite(y), np.clip(y, -1e100, 1e100), np.nan)  # an axis can end beyond
+    """Plot y over 1, 2, ...; gaps where it is not finite, dots where a line would not show.
+
+    Beyond 1e100, where an axis can fail, counts as not finite.
+    """
+    y = np.where(np.abs(y) < 1e100, y, np.nan)
     marker = "." if np.isfinite(y).sum() <= 20 else None
     ax.plot(np.arange(1, len(y) + 1), y, style, color=colour, label=label, marker=marker)
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

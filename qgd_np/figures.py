@@ -32,7 +32,7 @@ def draw(files, preset, out, small=False):
     """Draw the pictures of a preset from its run files into the folder out; return their paths.
 
     The runs are taken in the preset's order, so each has its colour. A preset with a table
-    prints it.
+    prints it. small: all pictures below out, those of several runs in a folder for each.
     """
     names = {name: i for i, name in enumerate(presets.PRESETS[preset][1])}
     runs = sorted(map(load, files), key=lambda run: names.get(run.folder.name, len(names)))
@@ -46,9 +46,11 @@ def draw(files, preset, out, small=False):
             if preset in TABLES:
                 print(TABLES[preset](chosen))
             return [save(TOGETHER[preset](chosen), out / f"{preset}.png", small)]
+        places = [out / run.folder.name if small else run.folder for run in runs]
+        places = [out] if len(runs) == 1 else places
         return [
-            save(figure([run]), (out if len(runs) == 1 else run.folder) / f"{name}.png", small)
-            for run in runs
+            save(figure([run]), place / f"{name}.png", small)
+            for run, place in zip(runs, places, strict=True)
             for name, figure in EACH.get(preset, EVERY).items()
             if possible(name, run)
         ]
@@ -89,6 +91,9 @@ def main(argv=None):
     except (ConfigError, RunFileError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -63,6 +63,10 @@ def check_flags(task, p, arguments):
          f"--seeds: preset {a.preset} has seeds of its own; choose one or the other"),
         (not (a.seeds and a.controller),
          "--seeds trains and --controller does not: choose one or the other"),
+        (not (a.seeds and "seed" in a), "--seed: --seeds gives the seeds; leave it out"),
+        (not (a.seeds and a.trace), "--trace shows one run: leave it or --seeds out"),
+        (not (a.policies and a.compare_more),
+         "--compare-more compares with all, --policies with some: choose one or the other"),
     )  # fmt: skip
     for holds, message in rules:
         if not holds:

@@ -224,11 +224,15 @@ def footprint(sizes, n, others=0, itemsize=4):
 
 
 def check_fits(device, sizes, n, others=0):
-    """Raise DeviceError, with the n that fits, if a GPU has no room for n training images.
-
-    On a CPU the images are in memory by now.
+    """Raise DeviceError if there is no room: on a GPU, with the n that fits, for n training images,
+    on a CPU, where the images are in memory by now, for what comes beside them.
     """
-    need, free = footprint(sizes, n, others), free_memory(device) if device == "gpu" else np.inf
+    need, free = footprint(sizes, n, others), free_memory(device)
+    if device == "cpu" and (need := need - 4 * (n + others) * sizes[0]) > free:
+        raise DeviceError(
+            f"a net of {'-'.join(map(str, sizes))} on {n} training images needs "
+            f"{need / 2**30:.2f} GiB, {free / 2**30:.2f} are free; ask for fewer units or images"
+        )
     if need <= free:
         return
     fits = bisect_right(range(n), free, key=lambda m: footprint(sizes, m, others)) - 1

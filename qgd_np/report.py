@@ -28,6 +28,8 @@ def report_divergence(training):
 def table(tree):
     """One row per policy, mean and standard deviation over the K iterates, then the differences.
 
+    Of a single iterate there is no deviation.
+
     "at the end" is what is returned (D10). Then, for the learning rate, the accepted iterate with
     the lowest f, and the return; for the coefficient, the error on the training and on the
     validation images.
@@ -37,9 +39,11 @@ def table(tree):
     reg = "lambda" in tree["evaluation"]["qgd"]
     more = ("train error", "valid. error") if reg else ("accepted: f", "accuracy", "return")
     p = config.from_json(tree["config"])
+    width = max(12, *map(len, tree["evaluation"]))
+    iterates = f"{K} initial iterates" if K > 1 else "one initial iterate"
     rows = [
-        f"\n{images}, {K} initial iterates never trained on; mean +- standard deviation",
-        f"{'policy':12} {'f at the end':>18} {'test accuracy':>20} "
+        f"\n{images}, {iterates} never trained on; mean +- standard deviation",
+        f"{'policy':{width}} {'f at the end':>18} {'test accuracy':>20} "
         + "".join(f"{name:>12} " for name in more)
         + f"{'seconds':>8}",
     ]
@@ -47,8 +51,8 @@ def table(tree):
         f, accuracy = run["objective"][:, -1], run["test_accuracy"][:, -1]
         values = errors(run) if reg else (*best_accepted(run), mean_return(run, p))
         rows.append(
-            f"{name:12} {f.mean():9.4f} +- {f.std():.4f} {accuracy.mean():11.4f} +- "
-            f"{accuracy.std():.4f} "
+            f"{name:{width}} {f.mean():9.4f} +- {deviation(f)} {accuracy.mean():11.4f} +- "
+            f"{deviation(accuracy)} "
             + "".join(f"{value:12.4f} " for value in values)
             + f"{run['seconds'].mean():8.2f}"
         )
@@ -56,7 +60,16 @@ def table(tree):
         rows += differences(tree, "test_accuracy")
         rows += differences(tree, "validation_accuracy") if reg else []
     rows += each_controller(tree["evaluation"])
+    below = [name for name, run in tree["evaluation"].items() if (run["objective"] < p.f_lb).any()]
+    if below and not reg:
+        rows.append(f"f falls below --f-lb {p.f_lb:g} under {', '.join(below)}: from there on its "
+                    "reward is the same at any f; give a lower bound")  # fmt: skip
     return "\n".join(rows)
+
+
+def deviation(values):
+    """The standard deviation as text of six characters; a dash for a single value."""
+    return f"{values.std():.4f}" if len(values) > 1 else f"{'-':6}"
 
 
 def each_controller(evaluation):
@@ -70,7 +83,8 @@ def each_controller(evaluation):
     if len(ours) == 1:
         return []
     heading = "".join(f"   {'against ' + name:>22}" for name in others)
-    rows = ["each controller: test accuracy, its lowest; points, higher on, f lower on",
+    rows = ["the first controller's seconds hold the plain steps that controllers of one M share",
+            "each controller: test accuracy, its lowest; points, higher on, f lower on",
             f"{'':14} {'accuracy':>8} {'lowest':>7}{heading}"]  # fmt: skip
     for name, run in ours.items():
         f, accuracy = (run[key][:, -1] for key in ("objective", "test_accuracy"))
@@ -144,12 +158,16 @@ def paired(difference):
 
 def tracer(task, Q):
     """A function that prints each step: t, features, Q(s_t), the action, the value, f, the line."""
-    names = [*(name[:9] for name in FEATURES), *(f"Q {name}" for name in ACTIONS[task.name])]
-    print("t    " + "  ".join(f"{name:>9}" for name in names) + "  action  value  f  line")
+    names = [*FEATURES, *(f"Q {name}" for name in ACTIONS[task.name])]
+    widths, value = [max(8, len(name)) for name in names], task.value
+    f_or_g = "f" if task.name == "lr" else "f or g"  # Algorithm 4 logs g
+    print("t    " + "  ".join(f"{name:>{w}}" for name, w in zip(names, widths, strict=True))
+          + f"  action  {value:>9}  {f_or_g:>8}  line")  # fmt: skip
 
     def trace(t, s, action, value, f):
-        numbers = "  ".join(f"{v:9.4f}" for v in [*s, *Q.q(s[None])[0]])
+        numbers = zip([*s, *Q.q(s[None])[0]], widths, strict=True)
+        numbers = "  ".join(f"{v:{w}.4f}" for v, w in numbers)
         print(f"{t:<4d} {numbers}  {ACTIONS[task.name][action]:6}"
-              f"  {value:.4g}  {f:.5f}  {task.lines[action]}")  # fmt: skip
+              f"  {value:9.4g}  {f:8.5f}  {task.lines[action]}")  # fmt: skip
 
     return trace

@@ -1,22 +1,24 @@
 """Going on from a checkpoint: which folder may be used, what is in it, and what differs."""
 
+import contextlib
 import hashlib
 import json
 
 from . import runfile
 from .config import ConfigError
 
-HELD = ("run.h5", "checkpoint*.h5", "comparison.h5")  # what is not to be overwritten
+RESULTS = ("run.h5", "controller.h5")
+HELD = (*RESULTS, "checkpoint*.h5", "comparison.h5")  # what is not to be overwritten
 
 
-def refuse_held(out, resume):
-    """Raise ConfigError for a folder that holds a run, unless that one is to be resumed."""
+def refuse_held(out, names=HELD, advice="choose another folder"):
+    """Raise ConfigError for a folder that holds files of these names."""
     try:
-        held = out.is_dir() and [f for name in HELD for f in out.glob(name)]
+        held = out.is_dir() and [f for name in names for f in out.glob(name)]
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be read ({error.strerror})") from error
-    if held and not resume:
-        raise ConfigError(f"--out {out} holds a run: add --resume, or choose another folder")
+    if held:
+        raise ConfigError(f"--out {out} holds a run: {advice}")
 
 
 def make_folder(out):
@@ -48,28 +50,38 @@ def find_checkpoint(checkpoint):
     return snapshot
 
 
-def check_same(snapshot, about, force):
-    """Say what differs from the run of a checkpoint; refuse what changes the result.
+def results_of(out):
+    """The tree of the results in a folder, None where there are none that can be read."""
+    for name in RESULTS:
+        with contextlib.suppress(runfile.RunFileError):
+            if {"config", "data_sha256"} <= set(tree := runfile.read(out / name)):
+                return tree
+    return None
 
-    about: the root attributes of the present run. The number of episodes may be raised, and the
-    same images may have another name. Raises ConfigError for all else, unless forced.
+
+def check_same(found, about, force):
+    """Say what differs from the run of a checkpoint or of results; refuse what changes the result.
+
+    about: the root attributes of the present run. A checkpoint's number of episodes may be raised,
+    and the same images may have another name. Raises ConfigError for all else, unless forced.
     """
-    before, after = (json.loads(tree["config"]) | tree for tree in (snapshot, about))
-    names = [name for name in after if name not in ("config", "episodes")]
+    before, after = (json.loads(tree["config"]) | tree for tree in (found, about))
+    free = ("config", "episodes") if "training" in found else ("config",)
+    names = [name for name in after if name not in free]
     differing = {
         name: f"{name}: {str(before.get(name))[:40]} -> {str(after[name])[:40]}"
         for name in names
         if before.get(name) != after[name]
     }
     if not before["data_sha256"]:
-        print("the checkpoint is of an older version: its images are compared by name only")
+        print("what is there is of an older version: its images are compared by name only")
         differing.pop("data_sha256", None)
     elif "data_sha256" not in differing and "data" in differing:
         print(f"the same images under another name: {differing.pop('data')}")
     text = "; ".join(differing.values())
     if differing and not force:
         raise ConfigError(
-            f"the checkpoint was made with other settings ({text}); "
+            f"what is there was made with other settings ({text}); "
             "give the same ones, or --force to go on all the same"
         )
     if differing:

@@ -28,7 +28,7 @@ from .schemas import SCHEMA, UPGRADES
 SEAL = b"\nqgd_np seal, sha256 of the bytes before this line: "
 SEAL_BYTES = len(SEAL) + 64
 GROUP_BYTES = 40  # the least HDF5 needs for a group
-REMEDY = "check the path, put back a copy, or delete it and run again"
+REMEDY = "check the path, put back a copy, or start anew in another folder"
 
 
 class RunFileError(Exception):

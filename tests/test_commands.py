@@ -1,6 +1,7 @@
 """Both run files through their command line: results, errors, controllers, seeds."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from small_runs import (
     training,
 )  # fmt: skip
 
-from qgd_np import command, comparison, config, presets, report
+from qgd_np import command, comparison, config, figures, objective, presets, report
 
 VALUE = {"lr": "alpha", "reg": "lambda"}
 
@@ -173,6 +174,9 @@ BAD = {
     "seeds of a bad config": (["--seeds", "0:2", "--gamma", "2"], "--gamma"),
     "seeds of many runs": (["--seeds", "0:2", "--preset", "fig7"], "preset fig7"),
     "seeds of a controller": (["--seeds", "0:2", "--controller", "c.h5"], "choose one"),
+    "seeds and a seed": (["--seeds", "0:2", "--seed", "5"], "--seed: --seeds gives"),
+    "seeds and a trace": (["--seeds", "0:2", "--trace"], "--trace"),
+    "all policies and some": (["--compare-more", "--policies", "gd"], "choose one"),
     "workers below 0": (["--seeds", "0:2", "--workers", "-1"], "--workers"),
     "a choice that is not there": (["--loss", "hinge"], "softmax"),
     "a slip of the keyboard": (["--episodes", "9" * 20], "from 1 to 1000000"),
@@ -190,6 +194,28 @@ def test_bad_input_is_one_line_and_status_2(case, task, call, tmp_path, capsys):
     flags = [str(empty) if flag == "EMPTY" else flag for flag in flags]
     assert wanted in refused(call, capsys, task, "--out", out, *flags)
     assert not content(tmp_path)
+
+
+def test_a_controller_is_for_one_run(call, copied, tmp_path, capsys):
+    controller = ("--controller", copied("lr") / "controller.h5", "--out", tmp_path / "out")
+    for preset in ("fig5", "fig7"):
+        assert "DQNs" in refused(call, capsys, "lr", "--preset", preset, *controller)
+    assert not (tmp_path / "out").exists()
+
+
+def test_any_name_of_an_archive_is_run_saved_and_drawn(call, small, tmp_path, capsys):
+    for k, name in enumerate((b"y\xff.tar.gz", b"a$b_{^$.tar.gz", b"$x$.tar.gz")):
+        path, out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)), tmp_path / str(k)
+        shutil.copy(small[1], path)
+        assert call("lr", "--episodes", 1, "--data", path, "--out", out) == 0
+        assert figures.main([str(out)]) == 0
+        assert run(out)["data"] == name.decode("utf-8", "replace")
+
+
+def test_a_net_too_large_for_the_memory_is_one_line(call, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(objective, "free_memory", lambda device: 2**20)
+    line = refused(call, capsys, "lr", "--hidden", 500, "--out", tmp_path)
+    assert "needs" in line and "are free; ask for fewer units or images" in line
 
 
 def test_a_bad_flag_in_a_process_of_its_own_is_one_line_and_status_2(small, environment):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from qgd_np import config, drawing, figures, patterns, pictures, presets, runfile
+from qgd_np import bench, config, drawing, figures, patterns, pictures, presets, runfile
 from qgd_np.environment import ACTIONS, FEATURE_MAP, FEATURES
 from qgd_np.mlp import MLP
 
@@ -222,7 +222,38 @@ def test_the_command_draws_what_the_folder_is_named_after(tmp_path, capsys):
     assert figures.main([str(tmp_path / "empty")]) == 2
     assert figures.main([str(tmp_path / "none.h5")]) == 2
     assert figures.main([]) == 2
-    assert capsys.readouterr().err.count("\n") == 3
+    assert figures.main([str(single), "--preset", "causes"]) == 2
+    assert capsys.readouterr().err.count("\n") == 4
+
+
+def test_a_gallery_of_several_runs_has_a_folder_for_each_and_touches_no_run(tmp_path):
+    for name in ("one", "two"):
+        write(tmp_path / "runs" / name, run_tree(T=20, E=2))
+    assert figures.main([str(tmp_path / "runs"), "--gallery", str(tmp_path / "small")]) == 0
+    drawn = {path.parent.name for path in (tmp_path / "small").glob("*/training.png")}
+    assert drawn == {"one", "two"} and not list((tmp_path / "runs").rglob("*.png"))
+
+
+def test_an_interrupt_is_one_line(tmp_path, monkeypatch, capsys):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figures, "draw", stop)
+    assert figures.main([str(write(tmp_path, run_tree(T=2, E=2)))]) == 130
+    monkeypatch.setattr(bench, "measure", stop)
+    assert bench.main(["--sizes", "10"]) == 130
+    assert capsys.readouterr().err == "stopped\nstopped\n"
+
+
+def test_the_caption_names_the_controller_of_a_run_without_training(tmp_path):
+    tree = run_tree(T=5, E=2)
+    trained = drawing.load(write(tmp_path / "a", tree))
+    del tree["train"]
+    old = drawing.load(write(tmp_path / "b", tree))
+    given = drawing.load(write(tmp_path / "c", tree | {"controllers": ["mine.h5", "b.h5"]}))
+    captions = [drawing.canvas([run], "")[0].get_supxlabel() for run in (trained, old, given)]
+    assert "seed 0" in captions[0] and "seed" not in captions[1]
+    assert "controller mine.h5" in captions[2] and "seed" not in captions[2]
 
 
 def test_drawing_needs_no_pyplot_and_so_no_screen():

@@ -417,6 +417,50 @@ def test_a_comparison_of_other_iterates_or_controllers_begins_anew(
         fresh = tmp_path.with_name(f"fresh {len(more)}")
         assert call("lr", *flags, *more, "--out", fresh) == 0
         assert differences(run(fresh)["evaluation"], run(tmp_path)["evaluation"]) == []
+        for file in tmp_path.glob("*.h5"):  # a controller is not compared in a training's folder
+            file.unlink()
+
+
+def test_results_whose_checkpoint_is_gone_are_replaced_by_their_like_only(call, copied, capsys):
+    out = copied("lr")
+    for file in out.glob("checkpoint*"):
+        file.unlink()
+    before, flags = content(out), ["--out", out, "--resume", "--episodes", EPISODES]
+    for other in (["--seed", 7], ["--episodes", 3], ["--train-size", 100]):
+        assert "other settings" in refused(call, capsys, "lr", *flags, *other)
+    (out / "run.h5").unlink()
+    assert "other settings" in refused(call, capsys, "lr", *flags, "--seed", 7)
+    assert {file: bytes_ for file, bytes_ in before.items() if file.exists()} == content(out)
+    assert call("lr", *flags) == 0 and "starting from the beginning" in capsys.readouterr().out
+    assert before.keys() <= content(out).keys()
+
+
+def test_a_controller_is_never_compared_over_results_or_a_controller(
+    call, straight, copied, tmp_path, capsys
+):
+    trained, mine = copied("lr"), tmp_path / "mine"
+    mine.mkdir()
+    shutil.copy(trained / "controller.h5", mine)
+    before = content(tmp_path)
+    for out in (trained, mine):
+        for flags in (["--steps", 5], ["--steps", 5, "--resume"]):
+            line = refused(call, capsys, "lr", "--controller", mine / "controller.h5",
+                           "--out", out, *flags)  # fmt: skip
+            assert "holds a run" in line and "choose another folder" in line
+    assert "holds a run" in refused(call, capsys, "lr", "--episodes", 1, "--out", mine)
+    assert content(tmp_path) == before
+
+
+def test_a_finished_comparison_of_a_controller_is_given_again_and_no_other(
+    call, straight, tmp_path, capsys
+):
+    flags = ["--out", tmp_path, "--controller", straight("lr") / "controller.h5"]
+    assert call("lr", *flags) == 0
+    before = content(tmp_path)
+    assert call("lr", *flags, "--resume") == 0 and content(tmp_path) == before
+    for other in (["--iterates", 2], ["--M", 1], ["--policies", "gd"]):
+        assert "holds a run" in refused(call, capsys, "lr", *flags, "--resume", *other)
+    assert content(tmp_path) == before
 
 
 STAGES = {
