@@ -74,6 +74,16 @@ def free_memory(device):
         return math.inf
 
 
+def check_room(need, what):
+    """Raise DeviceError if the host has less than `need` bytes free: it may kill who takes more."""
+    free = free_memory("cpu")
+    if need > free:
+        raise DeviceError(
+            f"{what} needs {need / 2**30:.2f} GiB, {free / 2**30:.2f} are free; "
+            "ask for fewer units or images"
+        )
+
+
 def choose(device, tf32=False):
     """Turn auto / cpu / gpu into "cpu" or "gpu".
 

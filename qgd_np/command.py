@@ -37,7 +37,8 @@ def main(task, argv=None):
     """Run the command line of a task; returns the exit status (0, 2, 130 or 143)."""
     interrupts.catch()
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no error
-        stream.reconfigure(errors="backslashreplace")
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return run(task, sys.argv[1:] if argv is None else argv)
     except USER_ERRORS as error:
@@ -80,7 +81,7 @@ def run(task, argv):
 def make_runs(task, settings, out, arguments):
     """Make each run {name: config} of the preset, one for most presets, and the pictures."""
     for name in () if arguments.resume else settings:
-        refuse_held(out / name, advice="add --resume, or choose another folder with --out")
+        refuse_held(out / name, "add --resume, or choose another folder with --out")
     files = []
     for name, p in settings.items():
         if name:
@@ -113,7 +114,7 @@ def one_run(task, p, out, arguments):
         names = policies(task, controllers or {"qgd": (None, p)}, chosen_policies(task, arguments))
         tree = finished(path, about, names, unseen(arguments))
     if tree is None and controllers:
-        refuse_held(out, (*RESULTS, "checkpoint*.h5"), "choose another folder with --out")
+        refuse_held(out, "choose another folder with --out", (*RESULTS, "checkpoint*.h5"))
     if tree is None:
         tree = results(task, p, Problem(data, p, device), about, controllers, out, arguments)
     print(table(tree))

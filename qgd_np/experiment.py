@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from . import runfile
-from .backend import to_device
+from .backend import check_room, to_device
 from .dqn import DQN
 from .environment import ACTIONS, FEATURES
 from .history import History
@@ -21,6 +21,7 @@ from .replay import Memory
 from .starts import Start, Starts
 
 THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
+COPIES = 8  # arrays of the size of theta: the target network, Adam, the gradient, what passes
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,11 @@ class Training:
     def __init__(self, task, problem, config):
         p = self.p = config
         self.task, self.problem = task, problem
-        k = len(ACTIONS[task.name])
+        sizes = (len(FEATURES), *p.dqn_hidden, len(ACTIONS[task.name]))
+        needed = 8 * COPIES * MLP(sizes).n_parameters
+        check_room(needed, f"a DQN of {'-'.join(map(str, sizes))}")
         self.Q = DQN(
-            (len(FEATURES), *p.dqn_hidden, k), self._rng(THETA), p.beta, p.gamma,
+            sizes, self._rng(THETA), p.beta, p.gamma,
             p.optimizer, p.target_every, p.double, p.clip, p.n_steps, p.label, p.explore,
             p.accepts,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from .backend import DeviceError, free_memory, namespace, to_host
+from .backend import DeviceError, check_room, free_memory, namespace, to_host
 from .line import GRAM, Direction, FirstLayer, Point, blocks, quiet
 from .losses import LOSSES
 from .mlp import MLP, shaped
@@ -224,20 +224,18 @@ def footprint(sizes, n, others=0, itemsize=4):
 
 
 def check_fits(device, sizes, n, others=0):
-    """Raise DeviceError if there is no room: on a GPU, with the n that fits, for n training images,
-    on a CPU, where the images are in memory by now, for what comes beside them.
+    """Raise DeviceError if the arrays for n training images find no room.
+
+    On a GPU it names the n that fits; on a CPU the images are in memory by now.
     """
-    need, free = footprint(sizes, n, others), free_memory(device)
-    if device == "cpu" and (need := need - 4 * (n + others) * sizes[0]) > free:
+    need = footprint(sizes, n, others)
+    if device == "cpu":
+        net = "-".join(map(str, sizes))
+        check_room(need - 4 * (n + others) * sizes[0], f"a net of {net} on {n} training images")
+    elif need > (free := free_memory(device)):
+        fits = bisect_right(range(n), free, key=lambda m: footprint(sizes, m, others)) - 1
+        advice = f"--train-size {fits} fits" if fits > 0 else "no number of them fits"
         raise DeviceError(
-            f"a net of {'-'.join(map(str, sizes))} on {n} training images needs "
-            f"{need / 2**30:.2f} GiB, {free / 2**30:.2f} are free; ask for fewer units or images"
+            f"{n} training images and {others} others need {need / 2**30:.2f} GiB on the GPU, "
+            f"{free / 2**30:.2f} are free; {advice}"
         )
-    if need <= free:
-        return
-    fits = bisect_right(range(n), free, key=lambda m: footprint(sizes, m, others)) - 1
-    advice = f"--train-size {fits} fits" if fits > 0 else "no number of them fits"
-    raise DeviceError(
-        f"{n} training images and {others} others need {need / 2**30:.2f} GiB on the GPU, "
-        f"{free / 2**30:.2f} are free; {advice}"
-    )

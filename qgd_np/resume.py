@@ -11,7 +11,7 @@ RESULTS = ("run.h5", "controller.h5")
 HELD = (*RESULTS, "checkpoint*.h5", "comparison.h5")  # what is not to be overwritten
 
 
-def refuse_held(out, names=HELD, advice="choose another folder"):
+def refuse_held(out, advice, names=HELD):
     """Raise ConfigError for a folder that holds files of these names."""
     try:
         held = out.is_dir() and [f for name in names for f in out.glob(name)]
@@ -67,11 +67,11 @@ def check_same(found, about, force):
     """
     before, after = (json.loads(tree["config"]) | tree for tree in (found, about))
     free = ("config", "episodes") if "training" in found else ("config",)
-    names = [name for name in after if name not in free]
+    names = [name for name in (*after, "controllers") if name not in free]
     differing = {
-        name: f"{name}: {str(before.get(name))[:40]} -> {str(after[name])[:40]}"
+        name: f"{name}: {str(before.get(name))[:40]} -> {str(after.get(name))[:40]}"
         for name in names
-        if before.get(name) != after[name]
+        if before.get(name) != after.get(name)
     }
     if not before["data_sha256"]:
         print("what is there is of an older version: its images are compared by name only")

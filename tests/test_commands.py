@@ -25,7 +25,7 @@ from small_runs import (
     training,
 )  # fmt: skip
 
-from qgd_np import command, comparison, config, figures, objective, presets, report
+from qgd_np import backend, command, comparison, config, figures, presets, report
 
 VALUE = {"lr": "alpha", "reg": "lambda"}
 
@@ -213,9 +213,12 @@ def test_any_name_of_an_archive_is_run_saved_and_drawn(call, small, tmp_path, ca
 
 
 def test_a_net_too_large_for_the_memory_is_one_line(call, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(objective, "free_memory", lambda device: 2**20)
-    line = refused(call, capsys, "lr", "--hidden", 500, "--out", tmp_path)
-    assert "needs" in line and "are free; ask for fewer units or images" in line
+    monkeypatch.setattr(backend, "free_memory", lambda device: 2**24)
+    for net, *flags in (
+        ("a net of 3072-500-10", "--hidden", 500), ("a DQN of 6-99999-2", "--dqn-hidden", 99999),
+    ):  # fmt: skip
+        line = refused(call, capsys, "lr", *flags, "--out", tmp_path)
+        assert net in line and "are free; ask for fewer units or images" in line
 
 
 def test_a_bad_flag_in_a_process_of_its_own_is_one_line_and_status_2(small, environment):

@@ -460,6 +460,8 @@ def test_a_finished_comparison_of_a_controller_is_given_again_and_no_other(
     assert call("lr", *flags, "--resume") == 0 and content(tmp_path) == before
     for other in (["--iterates", 2], ["--M", 1], ["--policies", "gd"]):
         assert "holds a run" in refused(call, capsys, "lr", *flags, "--resume", *other)
+    line = refused(call, capsys, "lr", "--out", tmp_path, "--resume", "--episodes", EPISODES)
+    assert "controllers: ['controller.h5'] -> None" in line  # no training over a comparison
     assert content(tmp_path) == before
 
 
