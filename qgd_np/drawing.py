@@ -32,7 +32,7 @@ NAMES = {"gd": "gradient descent", "qgd": "Q-gradient descent"}
 VALUE = {"lr": "alpha", "reg": "lambda"}
 SYMBOL = {"alpha": r"$\alpha_{t+1}$", "lambda": r"$\lambda_{t+1}$"}
 STEP, EPISODE, OBJECTIVE = "step t", "episode e", r"$f(x_{t+1})$"
-AXES = (r"$\alpha_t$ or $\lambda_t$", "$f(x_t)$", "max f of the past steps", "slope along $d_t$")
+AXES = ("$f(x_t)$", "max f of the past steps", "slope along $d_t$")
 TYPICAL = (0.0, 0.1, -0.3, 0.2, 0.0, 0.5)  # features late in an episode
 LOGGED = ("td_loss", "q_mean", "return", "epsilon", "objective", "test_accuracy", "diverged_at",
           "rejected")  # fmt: skip

@@ -189,6 +189,7 @@ def rule(runs):
     note = f"features that are not on the axes: {others}\nlines: lead of the best action in Q"
     fig, axes = canvas(runs, "The learned rule: greedy action of the DQN", 1, 3, sharey=True,
                        note=note)  # fmt: skip
+    names = (SYMBOL[run.value].replace("{t+1}", "t"), *AXES)
     colours = [ACTION_COLOURS.get(name, GREY) for name in run.dqn["actions"]]
     for i, ax in enumerate(axes[0]):
         states = np.tile(TYPICAL, (grid.size**2, 1))
@@ -200,7 +201,7 @@ def rule(runs):
                   vmax=len(colours) - 1, extent=(-1, 1, -1, 1), origin="lower")  # fmt: skip
         if np.ptp(lead) > 0:
             ax.clabel(ax.contour(grid, grid, lead, 5, colors="0.25", linewidths=0.5), fontsize=5)
-        ax.set(xlabel=f"{AXES[i]}\n{formulas[i]}", ylabel=f"{AXES[3]}\n{formulas[3]}")
+        ax.set(xlabel=f"{names[i]}\n{formulas[i]}", ylabel=f"{names[3]}\n{formulas[3]}")
         ax.label_outer()
     patches = [Patch(color=c, label=a) for c, a in zip(colours, run.dqn["actions"], strict=True)]
     fig.legend(handles=patches, loc="outside right center", title="greedy action")
