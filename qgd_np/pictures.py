@@ -92,7 +92,8 @@ def training(runs):
     fig, axes = canvas(runs, "Training of the DQN", 2, 2, sharex=True)
     draw_td_loss(axes[0, 0], runs)
     names = ("q_mean", "return", "epsilon")
-    texts = (r"mean of $\max_a Q(s;\theta)$", "return", r"$\epsilon$")
+    end = ", end included" if runs[0].p.horizon == "returned" else ""  # D28
+    texts = (r"mean of $\max_a Q(s;\theta)$", f"return{end}", r"$\epsilon$")
     for ax, name, text in zip(axes.flat[1:], names, texts, strict=True):
         curve(ax, runs[0].train[name], BLUE)
         if name != "epsilon":
