@@ -25,6 +25,11 @@ def report_divergence(training):
               f"{training.Q.rejected} updates of theta not taken")  # fmt: skip
 
 
+def images(tree):
+    """What a run file's images are, for a heading; synthetic ones in capitals."""
+    return "SYNTHETIC images" if tree["data"] == "synthetic" else tree["data"]
+
+
 def table(tree):
     """One row per policy, mean and standard deviation over the K iterates, then the differences.
 
@@ -35,14 +40,13 @@ def table(tree):
     validation images.
     """
     K = len(tree["iterate_seeds"])
-    images = "SYNTHETIC images" if tree["data"] == "synthetic" else tree["data"]
     reg = "lambda" in tree["evaluation"]["qgd"]
     more = ("train error", "valid. error") if reg else ("accepted: f", "accuracy", "return")
     p = config.from_json(tree["config"])
     width = max(12, *map(len, tree["evaluation"]))
     iterates = f"{K} initial iterates" if K > 1 else "one initial iterate"
     rows = [
-        f"\n{images}, {iterates} never trained on; mean +- standard deviation",
+        f"\n{images(tree)}, {iterates} never trained on; mean +- standard deviation",
         f"{'policy':{width}} {'f at the end':>18} {'test accuracy':>20} "
         + "".join(f"{name:>12} " for name in more)
         + f"{'seconds':>8}",

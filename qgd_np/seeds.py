@@ -11,6 +11,7 @@ import numpy as np
 from . import presets, runfile
 from .config import ConfigError
 from .experiment import convergence
+from .report import images
 
 
 def run_seeds(task, arguments, argv):
@@ -44,7 +45,7 @@ def run_seeds(task, arguments, argv):
             print("stopped; the same command goes on", file=sys.stderr)
             raise
     done = [seed for seed in outs if seed not in failed]
-    if "" in names:
+    if done and "" in names:
         print(summary([outs[seed] for seed in done]))
     elif done and not arguments.no_figures:
         draw([file for seed in done for file in files[seed]], arguments.preset, top)
@@ -96,16 +97,23 @@ def summary(outs):
     """One row per seed: whether its training converges, and what its controller reaches.
 
     Drift of the mean max-Q over the last quarter of the episodes, TD loss there, its change from
-    the third quarter on; f and test accuracy at the end, means over the unseen iterates.
+    the third quarter on (dashes for quarters of a single episode); f and test accuracy at the end,
+    means over the unseen iterates.
     """
-    rows = [f"{'':10} {'drift of Q':>10} {'TD loss':>9} {'change':>17} {'f':>8} accuracy"]
-    for out in outs:
-        tree = runfile.read(out / "run.h5")
+    trees = [runfile.read(out / "run.h5") for out in outs]
+    rows = [
+        f"\n{images(trees[0])}, mean over {len(trees[0]['iterate_seeds'])} unseen initial iterates",
+        f"{'':10} {'drift of Q':>10} {'TD loss':>9} {'change':>17} {'f':>8} accuracy",
+    ]
+    for out, tree in zip(outs, trees, strict=True):
         drift, loss, change, error = convergence(tree["train"])
+        drift, change = f"{drift:.2f}%", f"{change:+.1f} +- {error:4.1f}%"
+        if len(tree["train"]["td_loss"]) < 5:
+            drift = change = "-"
         run = tree["evaluation"]["qgd"]
         f, accuracy = (np.nanmean(run[name][:, -1]) for name in ("objective", "test_accuracy"))
         rows.append(
-            f"{out.name:10} {drift:9.2f}% {loss:9.2g} {change:+7.1f} +- {error:4.1f}% "
+            f"{out.name:10} {drift:>10} {loss:9.2g} {change:>17} "
             f"{f:8.4f} {accuracy:8.4f}"
         )
     return "\n".join(rows)
