@@ -80,8 +80,9 @@ def run(task, argv):
 
 def make_runs(task, settings, out, arguments):
     """Make each run {name: config} of the preset, one for most presets, and the pictures."""
+    resume = "" if arguments.controller else "add --resume, or "
     for name in () if arguments.resume else settings:
-        refuse_held(out / name, "add --resume, or choose another folder with --out")
+        refuse_held(out / name, f"{resume}choose another folder with --out")
     files = []
     for name, p in settings.items():
         if name:
