@@ -86,9 +86,14 @@ def canvas(runs, title, rows=1, columns=1, sharex=False, sharey=False, note=""):
     columns_of = list(zip(*facts, strict=True))
     pairs = zip(columns_of[::2], columns_of[1::2], strict=True)
     text = "; ".join(names[0] + ", ".join(map(str, dict.fromkeys(v))) for names, v in pairs)
-    text = "\n".join(filter(None, [note, textwrap.fill(text, 120).replace("$", r"\$")]))
+    text = "\n".join(filter(None, [note, plain(textwrap.fill(text, 120))]))
     fig.supxlabel(text, fontsize=6.5, color="0.3")
     return fig, fig.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+
+
+def plain(text):
+    """The text with its dollars as such: matplotlib takes what stands between two for a formula."""
+    return text.replace("$", r"\$")
 
 
 def given(run):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .drawing import GREY, OBJECTIVE, RED, SHOWN, STEP, SYMBOL, canvas, curve, scale
+from .drawing import GREY, OBJECTIVE, RED, SHOWN, STEP, SYMBOL, canvas, curve, plain, scale
 from .environment import ACCEPT
 
 # 1: small at first, then reset for the rest; 2: decreases to almost zero; 3: decreases, is reset,
@@ -143,7 +143,7 @@ def pattern_of_runs(runs, wanted):
     for ax, i in zip(axes.flat, drawn, strict=False):
         run, (each, most) = runs[i], shown[i]
         curve(ax, run.qgd[run.value][each.index(most)], RED if i in hits else GREY)
-        text = f"{run.folder.name}, {accuracy(run):.3f}\n{LABELS[most]}"
+        text = f"{plain(run.folder.name)}, {accuracy(run):.3f}\n{LABELS[most]}"
         ax.set(title=text, xlabel=STEP, ylabel=SYMBOL[run.value], ylim=(0, None))
         ax.label_outer()
     for ax in axes.flat[len(drawn) :]:

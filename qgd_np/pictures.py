@@ -27,6 +27,7 @@ from .drawing import (
     TYPICAL,
     canvas,
     curve,
+    plain,
     scale,
 )
 from .environment import ACCEPT
@@ -49,7 +50,7 @@ def told_apart(runs):
     shared = ", ".join(part for part, common in zip(each[0], same, strict=True) if common)
     labels = [", ".join(p for p, common in zip(s, same, strict=True) if not common) for s in each]
     if len(set(labels)) < len(runs):
-        labels = [", ".join(filter(None, [label, run.folder.name.replace("$", r"\$")]))
+        labels = [", ".join(filter(None, [label, plain(run.folder.name)]))
                   for label, run in zip(labels, runs, strict=True)]  # fmt: skip
     return shared, labels
 

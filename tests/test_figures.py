@@ -234,6 +234,13 @@ def test_a_gallery_of_several_runs_has_a_folder_for_each_and_touches_no_run(tmp_
     assert drawn == {"one", "two"} and not list((tmp_path / "runs").rglob("*.png"))
 
 
+def test_a_folder_of_any_name_is_drawn(tmp_path):
+    for k, name in enumerate(("a$b_{^$", "$x$")):
+        write(tmp_path / name, run_tree(T=20, E=2, seed=k))
+    for preset in ("fig1", "fig7"):
+        assert figures.main([str(tmp_path), "--preset", preset]) == 0
+
+
 def test_an_interrupt_is_one_line(tmp_path, monkeypatch, capsys):
     def stop(*arguments):
         raise KeyboardInterrupt
