@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from . import backend
-from .config import ConfigError, Parser, count
+from .config import Parser, count, one_line
 from .environment import ACCEPT
 from .growth import growth, growth_lines
 from .measure import (
@@ -108,15 +108,7 @@ def parse(argv):
 
 def main(argv=None):
     """The command line of the bench; returns the exit status."""
-    try:
-        run(*parse(argv))
-    except (ConfigError, backend.DeviceError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
+    return one_line(lambda: run(*parse(argv)), backend.DeviceError)
 
 
 def run(arguments, device):

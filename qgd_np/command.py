@@ -56,14 +56,12 @@ def run(task, argv):
     if arguments.list_presets:
         list_presets(task)
         return 0
+    arguments.quiet |= arguments.trace  # a bar would break the lines of the trace
     given = config.chosen(arguments)
     seed = given.pop("seed", config.Config.seed)  # the first one, if the preset has ten
     runs = presets.preset(arguments.preset, task.name, seed)
     if arguments.controller:
         given = {"M": 0} | given  # a controller brings its own
-    if arguments.controller and len(runs) > 1:
-        several = f"preset {arguments.preset} trains {len(runs)} DQNs"
-        raise config.ConfigError(f"--controller: {several}; choose one or the other")
     settings = {k: config.make(task.name, {"seed": seed}, own, given) for k, own in runs.items()}
     for p in settings.values():
         check_flags(task, p, arguments)
@@ -114,8 +112,8 @@ def one_run(task, p, out, arguments):
     if arguments.resume:
         names = policies(task, controllers or {"qgd": (None, p)}, chosen_policies(task, arguments))
         tree = finished(path, about, names, unseen(arguments))
-    if tree is None and controllers:
-        refuse_held(out, "choose another folder with --out", (*RESULTS, "checkpoint*.h5"))
+        if tree is None and controllers:  # of a controller only a comparison goes on
+            refuse_held(out, "choose another folder with --out", (*RESULTS, "checkpoint*.h5"))
     if tree is None:
         tree = results(task, p, Problem(data, p, device), about, controllers, out, arguments)
     print(table(tree))
@@ -125,13 +123,13 @@ def one_run(task, p, out, arguments):
 
 def results(task, p, problem, about, controllers, out, arguments):
     """Train a DQN, if none is given, and compare it; returns the tree that is now in OUT/run.h5."""
-    tree, seeds, trains = about | {"kind": "run"}, unseen(arguments), not controllers
-    if trains:
+    tree, seeds = about | {"kind": "run"}, unseen(arguments)
+    if not controllers:
         Q, tree["train"] = trained(task, problem, p, about, out, arguments)
         controllers = {"qgd": (Q, p)}
     tree |= {"dqn": controller_tree(task, *controllers["qgd"]), "iterate_seeds": np.array(seeds)}
     tree["evaluation"] = compare(task, problem, controllers, p, about, out, arguments)
-    if trains:
+    if "train" in tree:
         runfile.write(out / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
     runfile.write(out / "run.h5", tree)
     (out / COMPARED).unlink(missing_ok=True)
@@ -154,11 +152,11 @@ def description(task, p, data, device):
 
 def trained(task, problem, p, about, out, arguments):
     """Train a DQN, going on where it is to be resumed; return it and /train of the run file."""
-    checkpoint = out / "checkpoint.h5"
-    snapshot = find_checkpoint(checkpoint) if arguments.resume else None
-    found = snapshot or results_of(out)
-    if found:
-        check_same(found, about, arguments.force)
+    checkpoint, snapshot = out / "checkpoint.h5", None
+    if arguments.resume:
+        snapshot = find_checkpoint(checkpoint)
+        if found := snapshot or results_of(out):
+            check_same(found, about, arguments.force)
     training = Training(task, problem, p)
     if snapshot:
         training.restore(snapshot["training"])
@@ -171,9 +169,9 @@ def train(training, about, checkpoint, arguments, trace):
     """Play the episodes with a progress bar; save now and then, and when a signal stops it."""
     from tqdm import tqdm
 
-    p, no_bar = training.p, arguments.quiet or arguments.trace
+    p = training.p
     snapshot, saved_at, saved_episode = training.tree(), time.monotonic(), training.done
-    bar = tqdm(total=p.episodes, initial=training.done, unit="ep", disable=no_bar)
+    bar = tqdm(total=p.episodes, initial=training.done, unit="ep", disable=arguments.quiet)
     try:
         with bar:
             for history in training.episodes(trace):
@@ -224,8 +222,7 @@ def compare(task, problem, controllers, p, about, out, arguments):
             runfile.write(path, identity | {"evaluation": tree})
             saved_at = time.monotonic()
 
-    no_bar = arguments.quiet or arguments.trace
-    with tqdm(desc="comparing", unit="run", disable=no_bar, leave=False) as bar:
+    with tqdm(desc="comparing", unit="run", disable=arguments.quiet, leave=False) as bar:
 
         def progress(name, k):
             bar.set_postfix(policy=name, refresh=False)

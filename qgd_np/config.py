@@ -7,6 +7,7 @@ value.
 import argparse
 import dataclasses
 import json
+import sys
 from dataclasses import dataclass, field, replace
 
 LARGEST = 10**6  # of any length; longer ones are slips of the keyboard, and NumPy stumbles
@@ -21,6 +22,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         raise ConfigError(f"{message}; --help lists all flags")
+
+
+def one_line(run, *errors):
+    """Call run(); return the exit status, after one line on standard error if it is not 0.
+
+    errors: which, beside ConfigError and OSError, are the user's to mend, status 2; Ctrl-C is 130.
+    """
+    try:
+        run()
+    except (ConfigError, OSError, *errors) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
 
 
 def option(default, text, choices=None):

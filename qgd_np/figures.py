@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib
 
 from . import causes, patterns, presets
-from .config import ConfigError, Parser
+from .config import Parser, one_line
 from .drawing import STYLE, load, save
 from .pictures import comparison, objective_net, rule, td_loss, trace, training
 from .runfile import RunFileError
@@ -75,26 +75,23 @@ def files_of(path):
 
 
 def main(argv=None):
+    """The command line of the figures; returns the exit status."""
+    return one_line(lambda: redraw(argv), RunFileError)
+
+
+def redraw(argv):
     """Draw again: the pictures of --preset or, without it, of the preset in the folder's name."""
     parser = Parser("python -m qgd_np.figures", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run.h5 or a folder")
     parser.add_argument("--preset", choices=presets.PRESETS, help="[the one in the folder's name]")
     parser.add_argument("--gallery", type=Path, metavar="DIR", help="small pictures, all into DIR")
-    try:
-        arguments = parser.parse_args(argv)
-        for path in arguments.runs:
-            out = path if path.is_dir() else path.parent
-            preset = arguments.preset or preset_of(out)
-            for picture in draw(files_of(path), preset, arguments.gallery or out,
-                                bool(arguments.gallery)):  # fmt: skip
-                print(f"picture  {picture}")
-    except (ConfigError, RunFileError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
+    arguments = parser.parse_args(argv)
+    for path in arguments.runs:
+        out = path if path.is_dir() else path.parent
+        preset = arguments.preset or preset_of(out)
+        for picture in draw(files_of(path), preset, arguments.gallery or out,
+                            bool(arguments.gallery)):  # fmt: skip
+            print(f"picture  {picture}")
 
 
 def preset_of(folder):

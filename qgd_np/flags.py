@@ -46,6 +46,7 @@ def check_flags(task, p, arguments):
     a = arguments
     unknown = {*(a.policies or ())} - {"qgd", *task.baselines, *task.more}
     looked_for = a.policies or (task.more if a.compare_more else ())
+    runs = len(presets.preset(a.preset, task.name))
     trains_on_h = task.name == "reg" and p.reward == "error" and not a.controller
     rules = (
         (1 <= a.iterates <= config.LARGEST, f"--iterates must be from 1 to {config.LARGEST}"),
@@ -63,6 +64,8 @@ def check_flags(task, p, arguments):
          f"--seeds: preset {a.preset} has seeds of its own; choose one or the other"),
         (not (a.seeds and a.controller),
          "--seeds trains and --controller does not: choose one or the other"),
+        (runs == 1 or not a.controller,
+         f"--controller: preset {a.preset} trains {runs} DQNs; choose one or the other"),
         (not (a.seeds and "seed" in a), "--seed: --seeds gives the seeds; leave it out"),
         (not (a.seeds and a.trace), "--trace shows one run: leave it or --seeds out"),
         (not (a.policies and a.compare_more),

@@ -110,7 +110,7 @@ def step_times(f, x, device, repeats):
         place.d = -f.gradient(place.x)
         f.observe(place.x + 0.01 * place.d, place.d, before)
 
-    (W, _), (V, _) = f.net.layers(place.x.x + 0)  # (p, q), (q, k)
+    (W, _), (V, _) = f.net.layers(place.x.x + 0)  # (p, q), (q, k), to be overwritten
 
     def calls():
         for rows in blocks(f.delta):
@@ -119,13 +119,9 @@ def step_times(f, x, device, repeats):
             xp.matmul(A.T, Z)
             xp.matmul(Z, V.T, out=f.delta[rows])
 
-    def images():
+    def products(left, right):
         xp.matmul(layer.images.T, f.delta, out=W)
-        xp.matmul(layer.images, W, out=layer.DZ)
-
-    def products():  # with few images the second one has n columns
-        xp.matmul(layer.images.T, f.delta, out=W)
-        xp.matmul(layer.gram, f.delta, out=layer.DZ)
+        xp.matmul(left, right, out=layer.DZ)
 
     def naive():
         f.gradient(f.point(place.x.x + 0))
@@ -133,9 +129,11 @@ def step_times(f, x, device, repeats):
     steps = {"half": half, "turn": turn, "accept": accept, "naive step": naive}
     times = {name: best_of(step, device, repeats) for name, step in steps.items()}
     f.gradient(place.x)  # the floors overwrite what the line knows, so they come last
-    times["images"] = best_of(images, device, repeats)
-    few = layer.gram is not None
-    times["products"] = best_of(products, device, repeats) if few else times["images"]
+    times["images"] = best_of(lambda: products(layer.images, W), device, repeats)
+    times["products"] = times["images"]
+    if layer.gram is not None:  # with few images the second product has n columns
+        few = lambda: products(layer.gram, f.delta)  # noqa: E731
+        times["products"] = best_of(few, device, repeats)
     times["pass"] = best_of(lambda: xp.add(layer.Zbar, layer.DZ, out=f.delta), device, repeats)
     times["half floor"] = times["pass"] + best_of(calls, device, repeats)
     return times

@@ -64,10 +64,7 @@ def table(tree):
         rows += differences(tree, "test_accuracy")
         rows += differences(tree, "validation_accuracy") if reg else []
     rows += each_controller(tree["evaluation"])
-    below = [name for name, run in tree["evaluation"].items() if (run["objective"] < p.f_lb).any()]
-    if below and not reg:
-        rows.append(f"f falls below --f-lb {p.f_lb:g} under {', '.join(below)}: from there on its "
-                    "reward is the same at any f; give a lower bound")  # fmt: skip
+    rows += [] if reg else below_bound(tree["evaluation"], p.f_lb)
     return "\n".join(rows)
 
 
@@ -98,6 +95,13 @@ def each_controller(evaluation):
             row += f"   {100 * gain.mean():+10.1f} {(gain > 0).sum():5d} {lower.sum():5d}"
         rows.append(row)
     return rows
+
+
+def below_bound(evaluation, f_lb):
+    """A line that names the policies under which f falls below f_lb (D25), if there are any."""
+    below = [name for name, run in evaluation.items() if (run["objective"] < f_lb).any()]
+    line = f"f falls below --f-lb {f_lb:g} under {', '.join(below)}: from there on its "
+    return [line + "reward is the same at any f; give a lower bound"] if below else []
 
 
 def errors(run):

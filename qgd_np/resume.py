@@ -67,6 +67,7 @@ def check_same(found, about, force):
     """
     before, after = (json.loads(tree["config"]) | tree for tree in (found, about))
     free = ("config", "episodes") if "training" in found else ("config",)
+    # what was made with controllers says so; no training has that attribute
     names = [name for name in (*after, "controllers") if name not in free]
     differing = {
         name: f"{name}: {str(before.get(name))[:40]} -> {str(after.get(name))[:40]}"

@@ -402,6 +402,10 @@ def test_several_seeds_are_trained_once_and_a_failed_one_is_named(
     after = run(out / "seed-1")
     assert status == 0 and set(after["evaluation"]) == {"armijo", "qgd"}
     assert after["train"]["seconds"].tolist() == seconds
+    file = out / "seed-1" / "run.h5"
+    file.write_bytes(file.read_bytes()[:-100])
+    status, text, error = seeds("--policies", "armijo")
+    assert status == 0 and differences(after, run(out / "seed-1")) == []
     before, (status, text, error) = content(out), seeds("--data", "synthetic")
     assert status == 2 and text.count("made with other settings") == 2 and content(out) == before
 

@@ -517,7 +517,7 @@ def test_the_bench_prints_a_table_and_writes_its_figures(tmp_path, capsys, monke
     assert [row["n"] for row in figures["rows"]] == [30, 40]
     assert figures["threads"] == backend.blas_threads() and 0 < figures["outside"] < 1
     for row in figures["rows"]:
-        assert all(row[name] > 0 for name in ("accept", "products", "images", "episode"))
+        assert all(row[name] > 0 for name in ("half", "accept", "products", "images", "episode"))
         assert row["half floor"] > row["pass"] > 0
 
 

@@ -18,7 +18,7 @@ STAND_IN = """
 import json, os, sys
 from pathlib import Path
 words = sys.argv[1:]
-seed, out = (words[words.index(flag) + 1] for flag in ("--seed", "--out"))
+seed = words[words.index("--seed") + 1]
 threads = [os.environ[k] for k in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
 note = {"words": words, "threads": threads}
 Path(f"called-{seed}.json").write_text(json.dumps(note))
