@@ -7,9 +7,9 @@ import sys
 from functools import partial
 
 from qgd_np.algorithms import q_gradient_descent_alpha, q_learning_alpha
-from qgd_np.baselines import OTHERS, RULES, follow
-from qgd_np.command import main
-from qgd_np.experiment import Task
+from qgd_np.lab.baselines import OTHERS, RULES, follow
+from qgd_np.lab.command import main
+from qgd_np.lab.experiment import Task
 
 
 def learn(problem, *rest):

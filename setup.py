@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 version = re.search(r'__version__ = "(.+)"', Path("qgd_np/__init__.py").read_text()).group(1)
 
@@ -11,7 +11,8 @@ setup(
     name="qgd-np",
     version=version,
     description="Hyper-parameters of a neural network under the control of a DQN",
-    packages=["qgd_np"],
+    packages=find_packages(include=["qgd_np*"]),
+    package_data={"qgd_np": ["controllers/*.h5"]},
     python_requires=">=3.11",
     install_requires=["numpy>=1.24", "scipy>=1.15", "h5py>=3.8", "matplotlib>=3.7", "tqdm>=4.60"],
     extras_require={

@@ -14,7 +14,8 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import run_lr  # noqa: E402
-from qgd_np import command, experiment, runfile  # noqa: E402
+from qgd_np.files import runfile  # noqa: E402
+from qgd_np.lab import command, experiment  # noqa: E402
 
 USUAL = ["--data", "synthetic", "--episodes", "100"]
 REST = ["--policies", "gd", "--iterates", "1", "--no-figures", "--quiet"]

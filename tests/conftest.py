@@ -7,8 +7,8 @@ import pytest
 from small_runs import call, copied, environment, folder, signals, small, straight  # noqa: F401
 
 from qgd_np import config
+from qgd_np.fast.objective import ErrorRate, Objective
 from qgd_np.mlp import MLP
-from qgd_np.objective import ErrorRate, Objective
 
 
 @pytest.fixture

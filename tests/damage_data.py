@@ -23,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from qgd_np import archive, cache, synthetic  # noqa: E402
+from qgd_np.images import archive, cache, synthetic  # noqa: E402
 
 RECORDS = 6  # per batch, officially 10,000
 

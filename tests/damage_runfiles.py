@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from qgd_np import runfile
+from qgd_np.files import runfile
 
 OUTCOMES = ("refused", "identical", "wrong", "other exception", "crashed or hung")
 

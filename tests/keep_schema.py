@@ -12,7 +12,8 @@ from pathlib import Path
 
 from kill_resume import TASKS, make_archive
 
-from qgd_np import command, runfile
+from qgd_np.files import runfile
+from qgd_np.lab import command
 
 KEPT = Path(__file__).resolve().parent / "fixtures"
 KINDS = ("run", "checkpoint", "controller")

@@ -31,7 +31,8 @@ from damage_data import binary_files, make_arrays, pack  # noqa: E402
 
 import run_lr  # noqa: E402
 import run_reg  # noqa: E402
-from qgd_np import command, interrupts, runfile  # noqa: E402
+from qgd_np.files import interrupts, runfile  # noqa: E402
+from qgd_np.lab import command  # noqa: E402
 
 TASKS = {"lr": run_lr.TASK, "reg": run_reg.TASK}
 RECORDS = 50  # per batch: 250 training images

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from kill_resume import SMALL, TASKS, make_archive
 
-from qgd_np import backend, command, config, data, experiment, interrupts, runfile
-from qgd_np.flags import parser
+from qgd_np import backend, config
+from qgd_np.files import interrupts, runfile
+from qgd_np.images import data
+from qgd_np.lab import command, experiment
+from qgd_np.lab.flags import parser
 
 ROOT = Path(__file__).resolve().parent.parent
 EPISODES = 6

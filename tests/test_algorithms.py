@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 import qgd_np
-from qgd_np import algorithms, baselines
+from qgd_np import algorithms
 from qgd_np.dqn import DQN
 from qgd_np.environment import ACCEPT, FEATURES, HALF, RAISE, state
-from qgd_np.history import History
-from qgd_np.objective import PlainObjective
+from qgd_np.fast.objective import PlainObjective
+from qgd_np.lab import baselines
+from qgd_np.lab.history import History
+from qgd_np.lab.starts import Start, Starts
 from qgd_np.replay import Memory
-from qgd_np.starts import Start, Starts
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -463,7 +464,7 @@ def test_the_decisions_cited_in_the_code_are_those_of_the_table_in_the_readme():
     rows = re.findall(r"(?m)^\| *D(\d+) *\|", readme.read_text()) if readme.exists() else []
     if not rows:
         pytest.skip("README.md has no table of decisions yet")
-    in_code = set().union(*(cited(path.read_text()) for path in PACKAGE.glob("*.py")))
+    in_code = set().union(*(cited(path.read_text()) for path in PACKAGE.rglob("*.py")))
     assert len(rows) == len(set(rows))
     assert in_code == {int(n) for n in rows}
 

@@ -25,7 +25,9 @@ from small_runs import (
     training,
 )  # fmt: skip
 
-from qgd_np import backend, command, comparison, config, figures, presets, report
+from qgd_np import backend, config
+from qgd_np.figures import __main__ as figures
+from qgd_np.lab import command, comparison, presets, report
 
 VALUE = {"lr": "alpha", "reg": "lambda"}
 

@@ -27,9 +27,9 @@ from damage_data import (
     unpack,
 )
 
-from qgd_np import archive, data, download, pickles, synthetic
-from qgd_np.cache import CACHE, obtain, read_cache, store
-from qgd_np.data import DataError
+from qgd_np.images import archive, data, download, pickles, synthetic
+from qgd_np.images.cache import CACHE, obtain, read_cache, store
+from qgd_np.images.data import DataError
 
 ARRAYS = make_arrays()
 LAYOUTS = {"binary": binary_files(ARRAYS), "python": python_files(ARRAYS)}
@@ -356,11 +356,11 @@ def test_a_temporary_of_a_killed_run_is_gone_after_the_next_good_save(official):
 
 def test_a_full_disk_leaves_no_cache_and_no_temporary(tmp_path, official):
     code = (
-        "import resource, sys, pathlib; from qgd_np.cache import obtain;"
+        "import resource, sys, pathlib; from qgd_np.images.cache import obtain;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000));"
         "print(len(obtain(pathlib.Path(sys.argv[1]))[0]))"
     )
-    root = Path(data.__file__).parent.parent
+    root = Path(data.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True
     )
@@ -389,7 +389,7 @@ def test_the_cache_folder_is_what_the_environment_says(monkeypatch, tmp_path):
 def test_the_cache_folder_of_a_checkout_is_its_data_folder_if_writable(monkeypatch, tmp_path):
     monkeypatch.delenv("QGD_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/user")
-    monkeypatch.setattr(data, "__file__", str(tmp_path / "qgd_np" / "data.py"))
+    monkeypatch.setattr(data, "__file__", str(tmp_path / "qgd_np" / "images" / "data.py"))
     write(tmp_path / "setup.py", b"")
     assert data.cache_folder() == tmp_path.resolve() / "data"
     monkeypatch.setattr(os, "access", lambda path, mode: False)

@@ -17,16 +17,20 @@ import numpy as np
 import pytest
 
 import qgd_np
-from qgd_np import algorithms, backend, baselines, bench, line, measure
+from qgd_np import algorithms, backend
 from qgd_np.backend import DeviceError, namespace, to_device, to_host
+from qgd_np.bench import __main__ as bench
+from qgd_np.bench import measure
+from qgd_np.bench.growth import exponent
 from qgd_np.dqn import DQN
 from qgd_np.environment import ACCEPT, FEATURES, HALF, RAISE
-from qgd_np.growth import exponent
-from qgd_np.history import History
+from qgd_np.fast import line
+from qgd_np.fast.objective import LOSSES, ErrorRate, Objective, check_fits, footprint
+from qgd_np.lab import baselines
+from qgd_np.lab.history import History
+from qgd_np.lab.starts import Start, Starts
 from qgd_np.mlp import MLP
-from qgd_np.objective import LOSSES, ErrorRate, Objective, check_fits, footprint
 from qgd_np.replay import Memory
-from qgd_np.starts import Start, Starts
 
 pytestmark = pytest.mark.filterwarnings("error")
 

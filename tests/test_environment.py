@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qgd_np.environment import ACTIONS, FEATURES, encoding, schedule, state
-from qgd_np.objective import PlainObjective
+from qgd_np.fast.objective import PlainObjective
 
 pytestmark = pytest.mark.filterwarnings("error")
 

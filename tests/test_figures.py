@@ -6,8 +6,13 @@ import sys
 import numpy as np
 import pytest
 
-from qgd_np import bench, config, drawing, figures, patterns, pictures, presets, runfile
+from qgd_np import config
+from qgd_np.bench import __main__ as bench
 from qgd_np.environment import ACTIONS, FEATURE_MAP, FEATURES
+from qgd_np.figures import __main__ as figures
+from qgd_np.figures import drawing, patterns, pictures
+from qgd_np.files import runfile
+from qgd_np.lab import presets
 from qgd_np.mlp import MLP
 
 VALUE = {"lr": "alpha", "reg": "lambda"}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from qgd_np.fast.objective import LOSSES, Objective
 from qgd_np.mlp import MLP, sigmoid
-from qgd_np.objective import LOSSES, Objective
 
 pytestmark = pytest.mark.filterwarnings("error")
 

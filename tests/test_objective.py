@@ -6,9 +6,9 @@ import weakref
 import numpy as np
 import pytest
 
-from qgd_np.line import BLOCK, GRAM, Point
+from qgd_np.fast.line import BLOCK, GRAM, Point
+from qgd_np.fast.objective import LOSSES, ErrorRate, Objective, PlainObjective
 from qgd_np.mlp import MLP
-from qgd_np.objective import LOSSES, ErrorRate, Objective, PlainObjective
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from kill_resume import SMALL, TASKS, make_archive
 
-from qgd_np import causes, command, config, figures, patterns, presets
-from qgd_np.flags import parser
+from qgd_np import config
+from qgd_np.figures import __main__ as figures
+from qgd_np.figures import causes, patterns
+from qgd_np.lab import command, presets
+from qgd_np.lab.flags import parser
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 TINY = ["--train-size", "40", "--hidden", "3", "--steps", "6", "--episodes", "2"]

@@ -31,10 +31,12 @@ from small_runs import (
     training,
 )  # fmt: skip
 
-from qgd_np import backend, command, experiment, interrupts, runfile
+from qgd_np import backend
 from qgd_np.dqn import DQN
-from qgd_np.history import History
-from qgd_np.objective import Objective
+from qgd_np.fast.objective import Objective
+from qgd_np.files import interrupts, runfile
+from qgd_np.lab import command, experiment
+from qgd_np.lab.history import History
 
 # -- disks ----------------------------------------------------------------------------------------
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from keep_schema import KINDS, unpack_kept
 
-from qgd_np import runfile
-from qgd_np.runfile import RunFileError
+from qgd_np.files import runfile
+from qgd_np.files.runfile import RunFileError
 
 HERE = Path(__file__).resolve().parent
 
@@ -513,7 +513,7 @@ def test_kept_files_of_every_schema_are_read_as_ones_of_the_present(schema, tmp_
 def test_the_shipped_controllers_are_read():
     others = [f"lr-seed-{k}" for k in range(1, 10)]
     for seed, name in enumerate(["lr", *others, "reg"]):
-        tree = runfile.read(HERE.parent / "data" / "controllers" / f"{name}.h5", "controller")
+        tree = runfile.read(HERE.parent / "qgd_np" / "controllers" / f"{name}.h5", "controller")
         assert tree["task"] == name[:3].strip("-") and tree["dqn"]["W1"].shape == (6, 32)
         assert tree["dqn"]["steps"] == 100
         assert json.loads(tree["config"])["seed"] == (0 if name == "reg" else seed)

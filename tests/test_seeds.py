@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qgd_np import seeds
+from qgd_np.lab import seeds
 
 STAND_IN = """
 import json, os, sys

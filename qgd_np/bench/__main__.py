@@ -9,9 +9,10 @@ import sys
 
 import numpy as np
 
-from . import backend
-from .config import Parser, count, one_line
-from .environment import ACCEPT
+from .. import backend
+from ..config import Parser, count, one_line
+from ..environment import ACCEPT
+from ..fast.objective import footprint
 from .growth import growth, growth_lines
 from .measure import (
     SIZES,
@@ -23,7 +24,6 @@ from .measure import (
     training,
     update_times,
 )
-from .objective import footprint
 
 HOST_STEPS = 10_000  # n above which a CPU's episodes are extrapolated from their first steps
 RUN = 200  # episodes of a training run

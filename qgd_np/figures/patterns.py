@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..environment import ACCEPT
 from .drawing import GREY, OBJECTIVE, RED, SHOWN, STEP, SYMBOL, canvas, curve, plain, scale
-from .environment import ACCEPT
 
 # 1: small at first, then reset for the rest; 2: decreases to almost zero; 3: decreases, is reset,
 # and decreases again near the end

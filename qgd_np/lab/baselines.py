@@ -9,8 +9,8 @@ from itertools import cycle, islice, product
 
 import numpy as np
 
-from .backend import namespace, to_device, to_host
-from .environment import ACCEPT, HALF, RAISE, returned
+from ..backend import namespace, to_device, to_host
+from ..environment import ACCEPT, HALF, RAISE, returned
 
 ARMIJO = 1e-4  # share of the predicted decrease that counts as sufficient
 EARLY, LATE = 10, 15  # candidates at either end of Figure 9 in which the rate is halved first

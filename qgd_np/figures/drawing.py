@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image  # matplotlib brings it
 
-from . import config
-from .mlp import MLP
-from .runfile import RunFileError, read
+from .. import config
+from ..files.runfile import RunFileError, read
+from ..mlp import MLP
 
 STYLE = {"font.size": 8, "axes.titlesize": 8, "axes.grid": True, "grid.alpha": 0.3,
          "legend.fontsize": 7, "lines.linewidth": 1.2, "axes.axisbelow": True}  # fmt: skip

@@ -7,11 +7,11 @@ Each run is one row of presets.CAUSES, trained with one seed; a row is the runs 
 
 import numpy as np
 
-from . import presets
+from ..environment import ACCEPT
+from ..files.runfile import RunFileError
+from ..lab import presets
+from ..lab.experiment import convergence
 from .drawing import BLUE, GREY, RED, canvas
-from .environment import ACCEPT
-from .experiment import convergence
-from .runfile import RunFileError
 
 EXPLODED = 10  # times the lowest TD loss
 COLUMNS = ("error", "drift", "accepts", "accuracy")

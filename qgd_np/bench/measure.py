@@ -9,16 +9,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from . import backend, config
-from .algorithms import q_gradient_descent_alpha, q_learning_alpha
-from .dqn import DQN
-from .environment import ACCEPT
-from .history import History
-from .line import blocks
-from .mlp import MLP
-from .objective import Objective
-from .replay import Memory
-from .starts import Start, Starts
+from .. import backend, config
+from ..algorithms import q_gradient_descent_alpha, q_learning_alpha
+from ..dqn import DQN
+from ..environment import ACCEPT
+from ..fast.line import blocks
+from ..fast.objective import Objective
+from ..lab.history import History
+from ..lab.starts import Start, Starts
+from ..mlp import MLP
+from ..replay import Memory
 
 SIZES = (3072, 100, 10)
 T = 100  # steps of an episode (paper 4.2)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import matplotlib
 
-from . import causes, patterns, presets
-from .config import Parser, one_line
+from ..config import Parser, one_line
+from ..files.runfile import RunFileError
+from ..lab import presets
+from . import causes, patterns
 from .drawing import STYLE, load, save
 from .pictures import comparison, objective_net, rule, td_loss, trace, training
-from .runfile import RunFileError
 
 LOSSES = ("fig1", "fig2", "fig5", "fig6", "fig12", "adam")
 TOGETHER = {name: td_loss for name in LOSSES} | {"causes": causes.picture}  # one of all runs

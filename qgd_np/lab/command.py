@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, backend, config, interrupts, presets, runfile
+from .. import __version__, backend, config
+from ..files import interrupts, runfile
+from ..files.interrupts import Stopped
+from ..images.data import DataError, load, name_of
+from . import presets
 from .comparison import controller_tree, evaluate, load_controllers, policies
-from .data import DataError, load, name_of
 from .experiment import Problem, Training
 from .flags import check_flags, list_presets, parser, resume_line
-from .interrupts import Stopped
 from .report import banner, report_divergence, table, tracer
 from .resume import (
     RESULTS,
@@ -88,7 +90,7 @@ def make_runs(task, settings, out, arguments):
         files.append(one_run(task, p, out / name, arguments))
         gc.collect()  # f and its points hold each other: free the images before the next run
     if not arguments.no_figures:
-        from . import figures
+        from ..figures import __main__ as figures
 
         for path in figures.draw(files, arguments.preset, out):
             print(f"picture  {path}")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import presets, runfile
-from .config import ConfigError
+from ..config import ConfigError
+from ..files import runfile
+from . import presets
 from .experiment import convergence
 from .report import images
 
@@ -56,7 +57,7 @@ def run_seeds(task, arguments, argv):
 
 def draw(files, preset, out):
     """The one picture of all seeds of a preset of several runs."""
-    from . import figures
+    from ..figures import __main__ as figures
 
     for path in figures.draw(files, preset, out):
         print(f"picture  {path}")

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
+from ..environment import ACCEPT
 from .drawing import (
     ACTION_COLOURS,
     AXES,
@@ -30,7 +31,6 @@ from .drawing import (
     plain,
     scale,
 )
-from .environment import ACCEPT
 
 
 def settings(p):

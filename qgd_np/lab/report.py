@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from . import config
-from .environment import ACCEPT, ACTIONS, FEATURES
+from .. import config
+from ..environment import ACCEPT, ACTIONS, FEATURES
 
 
 def banner(about, data):

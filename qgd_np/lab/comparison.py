@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import config, runfile
-from .dqn import DQN
-from .environment import ACTIONS, FEATURE_MAP, FEATURES
+from .. import config
+from ..dqn import DQN
+from ..environment import ACTIONS, FEATURE_MAP, FEATURES
+from ..files import runfile
 from .history import History
 from .starts import Start
 

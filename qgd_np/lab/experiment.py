@@ -10,14 +10,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from . import runfile
-from .backend import check_room, to_device
-from .dqn import DQN
-from .environment import ACTIONS, FEATURES
+from ..backend import check_room, to_device
+from ..dqn import DQN
+from ..environment import ACTIONS, FEATURES
+from ..fast.objective import ErrorRate, Objective, check_fits
+from ..files import runfile
+from ..mlp import MLP
+from ..replay import Memory
 from .history import History
-from .mlp import MLP
-from .objective import ErrorRate, Objective, check_fits
-from .replay import Memory
 from .starts import Start, Starts
 
 THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams

@@ -4,8 +4,8 @@ import contextlib
 import hashlib
 import json
 
-from . import runfile
-from .config import ConfigError
+from ..config import ConfigError
+from ..files import runfile
 
 RESULTS = ("run.h5", "controller.h5")
 HELD = (*RESULTS, "checkpoint*.h5", "comparison.h5")  # what is not to be overwritten

@@ -12,10 +12,10 @@ from bisect import bisect_right
 
 import numpy as np
 
-from .backend import DeviceError, check_room, free_memory, namespace, to_host
+from ..backend import DeviceError, check_room, free_memory, namespace, to_host
+from ..losses import LOSSES
+from ..mlp import MLP, shaped
 from .line import GRAM, Direction, FirstLayer, Point, blocks, quiet
-from .losses import LOSSES
-from .mlp import MLP, shaped
 
 SPARE = 1.1  # what a memory pool takes beyond what is asked of it
 

@@ -5,7 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from . import config, presets
+from .. import config
+from . import presets
 
 
 def parser(task):

@@ -21,8 +21,8 @@ P parameters.
 
 import numpy as np
 
-from .backend import fused, namespace
-from .mlp import shaped
+from ..backend import fused, namespace
+from ..mlp import shaped
 
 # Rows at a time on a CPU: what lies between the layers stays in cache, and the products with the
 # later layers stay small enough for one BLAS thread. More threads gain nothing here, and on a busy

@@ -10,10 +10,10 @@ import os
 import h5py
 import numpy as np
 
+from ..files.interrupts import held
 from . import archive
 from .archive import PIXELS, DataError
 from .download import MD5, TIMEOUT, URL, advice, cause, download, part_of, sync, to_stderr
-from .interrupts import held
 
 try:
     import fcntl

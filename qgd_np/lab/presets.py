@@ -3,7 +3,7 @@
 What the paper does not give keeps its default (config.py).
 """
 
-from .config import Config, ConfigError
+from ..config import Config, ConfigError
 
 # what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
 PAPER = dict(

@@ -80,7 +80,7 @@ def cache_folder():
     """Return QGD_DATA, else the project's data folder, else, if installed, one of the user's."""
     if os.environ.get("QGD_DATA"):
         return Path(os.environ["QGD_DATA"])
-    project = Path(__file__).resolve().parent.parent
+    project = Path(__file__).resolve().parents[2]
     data = project / "data"
     writable = os.access(data if data.exists() else project, os.W_OK)
     if writable and (project / "setup.py").is_file():  # not installed: a checkout

@@ -1,0 +1,1 @@
+"""The same numbers with fewer products: every candidate lies on a line."""

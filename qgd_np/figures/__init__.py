@@ -1,0 +1,1 @@
+"""Pictures and tables of the paper's experiments, from run files."""

@@ -1,0 +1,1 @@
+"""What is saved and read: whole or not there."""

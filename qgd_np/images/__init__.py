@@ -1,0 +1,1 @@
+"""The images: CIFAR-10 or synthetic ones."""
