@@ -13,7 +13,11 @@ from dataclasses import dataclass, field, replace
 LARGEST = 10**6  # of any length; longer ones are slips of the keyboard, and NumPy stumbles
 
 
-class ConfigError(Exception):
+class UserError(Exception):
+    """What the user can put right; one line says what is wrong and what to do."""
+
+
+class ConfigError(UserError):
     """A value that cannot be used; the message says which and what would be."""
 
 

@@ -14,7 +14,7 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import run_lr  # noqa: E402
-from qgd_np.files import runfile  # noqa: E402
+from qgd_np import files  # noqa: E402
 from qgd_np.lab import command, experiment  # noqa: E402
 
 USUAL = ["--data", "synthetic", "--episodes", "100"]
@@ -45,7 +45,7 @@ def main():
         flags = [*(sys.argv[1:] or USUAL), *REST, "--out", str(out)]
         if command.main(run_lr.TASK, flags):
             return 2
-        episodes = runfile.read(out / "checkpoint.h5")["training"]["done"]
+        episodes = files.read(out / "checkpoint.h5")["training"]["done"]
         size = (out / "checkpoint.h5").stat().st_size
     total, cost = sum(training), sum(snapshots) + sum(saves)
     each = 1e3 * sum(snapshots) / len(snapshots), 1e3 * sum(saves) / len(saves)

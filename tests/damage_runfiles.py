@@ -1,6 +1,6 @@
 """Damage run files in COUNT ways and read each: python tests/damage_runfiles.py [COUNT].
 
-Every damaged file must give RunFileError or exactly the tree that was saved; with anything else,
+Every damaged file must give FileError or exactly the tree that was saved; with anything else,
 a crash of the interpreter included, the exit status is 1. The kinds that start with "resealed"
 are forged: a new seal after the damage lets them through to HDF5 and the content hash. There, and
 only there, HDF5 is let off a crash or an endless loop: about 1 in 800 sends HDF5 2.0 round its
@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from qgd_np.files import runfile
+from qgd_np import files
 
 OUTCOMES = ("refused", "identical", "wrong", "other exception", "crashed or hung")
 
@@ -54,7 +54,7 @@ def realistic_trees(seed=0):
     train = {"objective": rng.random((20, 100)), "action": rng.integers(0, 2, (20, 100), np.int8)}
     run = {**controller, "kind": "run", "config": '{"episodes": 20}', "threads": 1, "train": train}
     checkpoint = {**controller, "kind": "checkpoint", "episode": 7, "done": False}
-    checkpoint["generators"] = {"replay": runfile.generator_state(rng)}
+    checkpoint["generators"] = {"replay": files.generator_state(rng)}
     checkpoint["memory"] = {
         "state": rng.standard_normal((500, 6)).astype(np.float32),
         "terminal": rng.random(500) < 0.01,
@@ -87,31 +87,31 @@ def bytes_appended(data, dice):
 
 def seal(image):
     """Return HDF5 bytes as a file whose seal holds."""
-    return image + runfile.SEAL + hashlib.sha256(image).hexdigest().encode()
+    return image + files.SEAL + hashlib.sha256(image).hexdigest().encode()
 
 
 def resealed_header_flipped(data, dice):
     """Flip a bit in the first kilobyte, where HDF5 keeps what it follows."""
-    image = data[: -runfile.SEAL_BYTES]
+    image = data[: -files.SEAL_BYTES]
     return seal(one_bit_flipped(image[:1024], dice) + image[1024:])
 
 
 def resealed_bit_flipped(data, dice):
-    return seal(one_bit_flipped(data[: -runfile.SEAL_BYTES], dice))
+    return seal(one_bit_flipped(data[: -files.SEAL_BYTES], dice))
 
 
 def resealed_truncated(data, dice):
-    return seal(truncated(data[: -runfile.SEAL_BYTES], dice))
+    return seal(truncated(data[: -files.SEAL_BYTES], dice))
 
 
 def resealed_schema(data, dice):
     """Set the schema or the content hash to something else, as a program with h5py would."""
-    schemas = (runfile.SCHEMA + 1, runfile.SCHEMA - 1, 0, -1, 1.0, "1", None)
+    schemas = (files.SCHEMA + 1, files.SCHEMA - 1, 0, -1, 1.0, "1", None)
     hashes = (None, "0" * 64, 0)
     name, value = dice.choice([*(("schema", v) for v in schemas), *(("sha256", v) for v in hashes)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file.h5")
-        path.write_bytes(data[: -runfile.SEAL_BYTES])
+        path.write_bytes(data[: -files.SEAL_BYTES])
         with h5py.File(path, "r+") as file:
             del file.attrs[name]
             if value is not None:
@@ -133,8 +133,8 @@ def outcome(path, tree):
         signal.alarm(20)
         code = 3
         try:
-            code = 1 if same(runfile.read(path), tree) else 2
-        except runfile.RunFileError as error:
+            code = 1 if same(files.read(path), tree) else 2
+        except files.FileError as error:
             code = 0 if "\n" not in str(error) else 3
         finally:
             os._exit(code)
@@ -144,14 +144,14 @@ def outcome(path, tree):
 
 def newer_file(tree):
     """Return the bytes of the tree as the next schema would save it."""
-    with mock.patch.object(runfile, "SCHEMA", runfile.SCHEMA + 1):
-        return runfile._pack(tree)
+    with mock.patch.object(files, "SCHEMA", files.SCHEMA + 1):
+        return files._pack(tree)
 
 
 def count_outcomes(count, dice, path):
     """Return {damage's name: Counter of outcomes} of `count` damaged files, one by one at path."""
     trees = realistic_trees()
-    files = [runfile._pack(tree) for tree in trees]
+    files = [files._pack(tree) for tree in trees]
     table = {"newer schema": collections.Counter()}
     for tree in trees:
         path.write_bytes(newer_file(tree))

@@ -31,7 +31,8 @@ from damage_data import binary_files, make_arrays, pack  # noqa: E402
 
 import run_lr  # noqa: E402
 import run_reg  # noqa: E402
-from qgd_np.files import interrupts, runfile  # noqa: E402
+from qgd_np import files  # noqa: E402
+from qgd_np.files import interrupts  # noqa: E402
 from qgd_np.lab import command  # noqa: E402
 
 TASKS = {"lr": run_lr.TASK, "reg": run_reg.TASK}
@@ -88,7 +89,7 @@ def heard(make_runs, *rest):
 
 def wait_for_a_save(child, out, rng):
     """Wait until the child is in a save, not always in its first one; False if it ended before."""
-    temps = [out / f".{name}.{child}.tmp" for name in ("checkpoint.h5", "run.h5")]
+    temps = [out / f".{name}.tmp" for name in ("checkpoint.h5", "run.h5")]
     seen, wanted = 0, int(rng.integers(1, 5))
     while seen < wanted:
         while not any(map(os.path.exists, temps)):
@@ -115,7 +116,7 @@ def kill_once(child, out, rng, longest, kill):
         time.sleep(rng.uniform(0, longest))
     if longest or wait_for_a_save(child, out, rng):
         os.kill(child, kill.number)
-    hit, until = any(out.glob(f".*.{child}.tmp")), time.monotonic() + kill.within
+    hit, until = any(out.glob(".*.tmp")), time.monotonic() + kill.within
     while not has_ended(child):
         if time.monotonic() > until:
             os.kill(child, signal.SIGKILL)
@@ -125,7 +126,7 @@ def kill_once(child, out, rng, longest, kill):
     if status == 0:
         return False, False, []
     if kill.number == signal.SIGKILL:
-        return True, any(out.glob(f".*.{child}.tmp")), []
+        return True, any(out.glob(".*.tmp")), []
     well = status == 128 + kill.number and error.rstrip().endswith("--resume")
     return True, hit, [] if well and "Traceback" not in error else [f"status {status}: {error}"]
 
@@ -145,8 +146,8 @@ def unreadable(out):
     bad = []
     for path in out.glob("*.h5"):
         try:
-            runfile.read(path)
-        except runfile.RunFileError as error:
+            files.read(path)
+        except files.FileError as error:
             bad.append(str(error))
     return bad
 
@@ -155,7 +156,7 @@ def uninterrupted(task, argv, folder):
     """The tree of the run that nobody kills, and the seconds it took."""
     began = time.monotonic()
     finish(task, [*argv, "--out", str(folder)], folder)
-    return runfile.read(folder / "run.h5"), time.monotonic() - began
+    return files.read(folder / "run.h5"), time.monotonic() - began
 
 
 def finish(task, argv, out):
@@ -186,7 +187,7 @@ def campaign(count, seed, kills, folder):
             faults += found + unreadable(out)
         finish(task, words, out)
         counts["finished runs"] += 1
-        found = differences(tree, runfile.read(out / "run.h5"))
+        found = differences(tree, files.read(out / "run.h5"))
         faults += [f"{out.name} differs in {place}" for place in found]
         faults += [f"{temp} was left behind" for temp in out.glob(".*.tmp")]
     return counts, faults

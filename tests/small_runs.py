@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from kill_resume import SMALL, TASKS, make_archive
 
-from qgd_np import backend, config
-from qgd_np.files import interrupts, runfile
+from qgd_np import backend, config, files
+from qgd_np.files import interrupts
 from qgd_np.images import data
 from qgd_np.lab import command, experiment
 from qgd_np.lab.flags import parser
@@ -75,12 +75,12 @@ def command_line(task, small, *flags):
 
 
 def run(folder):
-    return runfile.read(folder / "run.h5")
+    return files.read(folder / "run.h5")
 
 
 def checkpoint(folder):
     """What a training that is stopped goes on from."""
-    return runfile.read(folder / "checkpoint.h5", "checkpoint")["training"]
+    return files.read(folder / "checkpoint.h5", "checkpoint")["training"]
 
 
 loaded = functools.cache(data.load)

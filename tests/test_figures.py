@@ -6,12 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from qgd_np import config
+from qgd_np import config, files
 from qgd_np.bench import __main__ as bench
 from qgd_np.environment import ACTIONS, FEATURE_MAP, FEATURES
 from qgd_np.figures import __main__ as figures
 from qgd_np.figures import drawing, patterns, pictures
-from qgd_np.files import runfile
 from qgd_np.lab import presets
 from qgd_np.mlp import MLP
 
@@ -108,7 +107,7 @@ def run_tree(task="lr", K=3, T=100, E=60, kind=3, seed=0, more=False, diverging=
 
 def write(folder, tree):
     folder.mkdir(parents=True, exist_ok=True)
-    runfile.write(folder / "run.h5", tree)
+    files.write(folder / "run.h5", tree)
     return folder / "run.h5"
 
 
@@ -205,7 +204,7 @@ def test_a_full_disk_is_an_error_of_one_line_and_leaves_the_old_picture(tmp_path
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(drawing.os, "replace", full)
-    with pytest.raises(runfile.RunFileError, match="cannot be written") as error:
+    with pytest.raises(files.FileError, match="cannot be written") as error:
         figures.draw([path], "fig10", tmp_path)
     assert "\n" not in str(error.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fig10.png", "run.h5"]

@@ -15,7 +15,6 @@ from functools import partial
 import numpy as np
 import pytest
 from damage_data import binary_files, make_arrays, pack
-from keep_schema import TINY, unpack_kept
 from kill_resume import RECORDS, TASKS, differences
 from small_runs import (
     EPISODES,
@@ -31,10 +30,10 @@ from small_runs import (
     training,
 )  # fmt: skip
 
-from qgd_np import backend
+from qgd_np import backend, files
 from qgd_np.dqn import DQN
 from qgd_np.fast.objective import Objective
-from qgd_np.files import interrupts, runfile
+from qgd_np.files import interrupts
 from qgd_np.lab import command, experiment
 from qgd_np.lab.history import History
 
@@ -75,7 +74,7 @@ def larger_files_refused(size):
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "n"), [(command, "save", 1), (command, "save", 3), (runfile, "write", 2)]
+    ("owner", "name", "n"), [(command, "save", 1), (command, "save", 3), (files, "write", 9)]
 )
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_good(
     owner, name, n, call, straight, disk, capsys, monkeypatch
@@ -90,7 +89,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_good(
     if name == "save" and n == 1:
         assert content(out) == {}
     else:
-        done = runfile.read(out / "checkpoint.h5", "checkpoint")["training"]["done"]
+        done = files.read(out / "checkpoint.h5", "checkpoint")["training"]["done"]
         assert done == (2 if name == "save" else EPISODES)
     assert call("lr", *flags, "--resume") == 0 and not list(out.glob(".*"))
     assert differences(run(straight("lr")), run(out)) == []
@@ -122,7 +121,7 @@ def test_a_disk_that_becomes_read_only_is_one_line_and_nothing_is_lost(
     assert "Read-only" in refused(call, capsys, "lr", *flags, "--resume")
     assert "Read-only" in refused(call, capsys, "lr", "--out", disk / "another")
     remount("rw")
-    assert runfile.read(disk / "run" / "checkpoint.h5")["training"]["done"] == 2
+    assert files.read(disk / "run" / "checkpoint.h5")["training"]["done"] == 2
     assert call("lr", *flags, "--resume") == 0
     assert differences(run(straight("lr")), run(disk / "run")) == []
 
@@ -149,15 +148,13 @@ def test_a_missing_folder_is_made_and_one_that_goes_missing_is_one_line(
 
 
 @both
-def test_twenty_episodes_stopped_at_any_boundary_end_as_if_they_had_not_been(
-    task, small, tmp_path
-):
+def test_twenty_episodes_stopped_at_any_boundary_end_as_if_they_had_not_been(task, small, tmp_path):
     straight = training(task, small, episodes=20, starts=3, train_size=60)
     for _ in straight.episodes():
-        runfile.write(tmp_path / f"{straight.done}.h5", straight.tree())
+        files.write(tmp_path / f"{straight.done}.h5", straight.tree())
     for done in range(1, 20):
         resumed = training(task, small, episodes=20, starts=3, train_size=60)
-        resumed.restore(runfile.read(tmp_path / f"{done}.h5"))
+        resumed.restore(files.read(tmp_path / f"{done}.h5"))
         assert len(list(resumed.episodes())) == 20 - done
         assert differences(straight.tree(), resumed.tree()) == []
 
@@ -276,29 +273,6 @@ def test_resuming_on_the_same_images_under_another_name_goes_on_and_says_so(
     assert differences(run(straight("lr")), run(out)) == ["/data"]
 
 
-@pytest.mark.parametrize("schema", range(1, runfile.SCHEMA + 1))
-def test_a_run_of_every_schema_goes_on_and_its_controller_is_used(
-    schema, call, folder, capsys, monkeypatch
-):
-    out = folder / f"schema-{schema}"
-    out.mkdir()
-    unpack_kept(schema, out)
-    before = run(out)["train"]
-    monkeypatch.setattr(backend, "blas_threads", lambda: 1)
-    # --force: fields of the config and versions may have come since
-    flags = [*TINY, "--episodes", 3, "--out", out, "--resume", "--force"]
-    assert call("lr", *flags) == 0
-    assert ("compared by name only" in capsys.readouterr().out) == (schema == 1)
-    after = run(out)
-    assert after["data_sha256"] and after["train"]["objective"].shape == (3, 5)
-    kept = {name: values[:2] for name, values in after["train"].items()}
-    assert differences(before, kept) == []
-    unpack_kept(schema, out)
-    for name in ("run", "controller"):
-        flags = ["--controller", out / f"{name}.h5", "--out", folder / f"schema-{schema}-{name}"]
-        assert call("lr", *TINY, *flags) == 0
-
-
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
     call, straight, folder, capsys
 ):
@@ -318,10 +292,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
     assert "checkpoint.h5" in refused(call, capsys, "lr", *flags, "--resume")
     (out / "checkpoint.h5").write_bytes(whole)
     assert "holds 'run', not" in refused(call, capsys, "lr", *flags, "--resume")
-    runfile.write(out / "checkpoint.h5", {"kind": "checkpoint", "config": "{}"})
+    files.write(out / "checkpoint.h5", {"kind": "checkpoint", "config": "{}"})
     assert "not a complete checkpoint" in refused(call, capsys, "lr", *flags, "--resume")
     tree = {"kind": "checkpoint", "config": "{}", "data_sha256": "", "training": {"done": 1}}
-    runfile.write(out / "checkpoint.h5", tree)
+    files.write(out / "checkpoint.h5", tree)
     assert "does not fit" in refused(call, capsys, "lr", *flags, "--resume", "--force")
 
 
@@ -359,7 +333,7 @@ def test_a_signal_in_training_leaves_a_checkpoint_and_the_command_to_resume(
     saved = out / "checkpoint.h5"
     status, error, seconds = interrupted(words, environment, number, saved.exists)
     assert status == 128 + number and "Traceback" not in error and seconds < 4
-    done = runfile.read(saved)["training"]["done"]
+    done = files.read(saved)["training"]["done"]
     assert f"{done} of 10000 episodes are saved" in error and not (out / "run.h5").exists()
     printed = shlex.split(error.splitlines()[-1])
     assert printed[:2] == ["python", words[1]] and printed[-1] == "--resume"
@@ -392,7 +366,7 @@ def test_policies_that_an_interrupted_comparison_had_done_are_not_run_again(
         later = lambda: at_call(patch, History, "add", 25, partial(signal.raise_signal, 15))  # noqa: E731
         at_call(patch, command, "evaluate", 1, later)
         assert call("lr", *flags) == 143
-    kept = runfile.read(tmp_path / "comparison.h5", "comparison")["evaluation"]
+    kept = files.read(tmp_path / "comparison.h5", "comparison")["evaluation"]
     assert set(kept) == {"gd", "armijo"}
     assert call("lr", *flags) == 2 and "holds a run" in capsys.readouterr().err
     assert call("lr", *flags, "--resume") == 0
@@ -472,10 +446,10 @@ STAGES = {
     "the held-out states are made": (experiment.Training, "_held_out_states", 1),
     "a plain step": (Objective, "gradient", 15),
     "an update": (DQN, "update", 9),
-    "a save": (runfile, "_content_hash", 3),
+    "a save": (files, "_pack", 3),
     "a file goes to the disk": (os, "fsync", 3),
     "the comparison": (command, "evaluate", 1),
-    "the results are saved": (runfile, "write", 2),
+    "the results are saved": (files, "write", 6),
 }
 
 
@@ -513,7 +487,7 @@ def test_a_signal_ends_slow_steps_within_one_step_and_two_seconds(
     assert call("lr", "--out", tmp_path, "--episodes", EPISODES) == 130
     assert time.monotonic() - sent[0] < 2.2
     assert f"0 of {EPISODES} episodes are saved" in capsys.readouterr().err
-    assert runfile.read(tmp_path / "checkpoint.h5", "checkpoint")["training"]["done"] == 0
+    assert files.read(tmp_path / "checkpoint.h5", "checkpoint")["training"]["done"] == 0
 
 
 def test_a_signal_waits_where_it_would_be_lost_and_only_there():
@@ -530,9 +504,7 @@ def test_a_signal_waits_where_it_would_be_lost_and_only_there():
     assert seen == ["within"]
 
 
-def test_a_signal_stops_several_seeds_and_their_processes_save(
-    call, tmp_path, monkeypatch, capsys
-):
+def test_a_signal_stops_several_seeds_and_their_processes_save(call, tmp_path, monkeypatch, capsys):
     saved = tmp_path / "seed-0" / "checkpoint.h5"
     monkeypatch.setattr(sys, "argv", [str(ROOT / "run_lr.py")])  # what each seed is a process of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib
 
 from ..config import Parser, one_line
-from ..files.runfile import RunFileError
+from ..files import FileError
 from ..lab import presets
 from . import causes, patterns
 from .drawing import STYLE, load, save
@@ -71,13 +71,13 @@ def files_of(path):
     files = [path / "run.h5"] if (path / "run.h5").exists() else list(path.glob("*/run.h5"))
     files = files or list(path.glob("*/*/run.h5"))  # several seeds of a preset of several runs
     if not files:
-        raise RunFileError(f"{path}: holds no run.h5; give a run.h5 or a folder of runs")
+        raise FileError(f"{path}: holds no run.h5; give a run.h5 or a folder of runs")
     return sorted(files, key=lambda file: [(len(part), part) for part in file.parts])
 
 
 def main(argv=None):
     """The command line of the figures; returns the exit status."""
-    return one_line(lambda: redraw(argv), RunFileError)
+    return one_line(lambda: redraw(argv), FileError)
 
 
 def redraw(argv):

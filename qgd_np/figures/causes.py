@@ -8,7 +8,7 @@ Each run is one row of presets.CAUSES, trained with one seed; a row is the runs 
 import numpy as np
 
 from ..environment import ACCEPT
-from ..files.runfile import RunFileError
+from ..files import FileError
 from ..lab import presets
 from ..lab.experiment import convergence
 from .drawing import BLUE, GREY, RED, canvas
@@ -50,11 +50,11 @@ def measures(run):
 
 
 def rows_of(runs):
-    """{row: {measure: (seeds,) array}} in the order of presets.CAUSES; RunFileError if none is."""
+    """{row: {measure: (seeds,) array}} in the order of presets.CAUSES; FileError if none is."""
     found = {row: [measures(r) for r in runs if r.folder.name == row] for row in presets.CAUSES}
     if not any(found.values()):
         wanted = f"a run of {', '.join(presets.CAUSES)} has a folder of that name"
-        raise RunFileError(f"{runs[0].folder}: no row of the preset causes; {wanted}")
+        raise FileError(f"{runs[0].folder}: no row of the preset causes; {wanted}")
     return {
         row: {name: np.array([one[name] for one in each], float) for name in each[0]}
         for row, each in found.items()

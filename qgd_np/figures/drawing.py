@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image  # matplotlib brings it
 
 from .. import config
-from ..files.runfile import RunFileError, read
+from ..files import FileError, read
 from ..mlp import MLP
 
 STYLE = {"font.size": 8, "axes.titlesize": 8, "axes.grid": True, "grid.alpha": 0.3,
@@ -43,7 +43,7 @@ SHOWN = 15  # panels in a picture of many runs, at most
 def load(path):
     """A run file as folder, value (alpha or lambda), data, p, theta, dqn, evaluation and train.
 
-    train is None for a run with --controller. Raises RunFileError for a file without results.
+    train is None for a run with --controller. Raises FileError for a file without results.
     """
     tree = read(path)
     try:
@@ -65,7 +65,7 @@ def load(path):
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else error
-        raise RunFileError(f"{path}: no results to draw in it ({why}); give a run.h5") from error
+        raise FileError(f"{path}: no results to draw in it ({why}); give a run.h5") from error
 
 
 def canvas(runs, title, rows=1, columns=1, sharex=False, sharey=False, note=""):
@@ -117,7 +117,7 @@ def save(fig, path, small=False):
         os.replace(temp, path)
     except OSError as error:
         why = error.strerror or error
-        raise RunFileError(f"{path}: the picture cannot be written ({why})") from error
+        raise FileError(f"{path}: the picture cannot be written ({why})") from error
     finally:
         with contextlib.suppress(OSError):
             temp.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import __version__, backend, config
-from ..files import interrupts, runfile
+from .. import __version__, backend, config, files
+from ..files import interrupts
 from ..files.interrupts import Stopped
 from ..images.data import DataError, load, name_of
 from . import presets
@@ -31,7 +31,7 @@ from .seeds import run_seeds
 
 COMPARED = "comparison.h5"  # what is done of the closing comparison
 USER_ERRORS = (
-    config.ConfigError, DataError, runfile.RunFileError, backend.DeviceError, OSError, MemoryError,
+    config.ConfigError, DataError, files.FileError, backend.DeviceError, OSError, MemoryError,
 )  # fmt: skip
 
 
@@ -83,16 +83,16 @@ def make_runs(task, settings, out, arguments):
     resume = "" if arguments.controller else "add --resume, or "
     for name in () if arguments.resume else settings:
         refuse_held(out / name, f"{resume}choose another folder with --out")
-    files = []
+    paths = []
     for name, p in settings.items():
         if name:
             print(f"-- {name}")
-        files.append(one_run(task, p, out / name, arguments))
+        paths.append(one_run(task, p, out / name, arguments))
         gc.collect()  # f and its points hold each other: free the images before the next run
     if not arguments.no_figures:
         from ..figures import __main__ as figures
 
-        for path in figures.draw(files, arguments.preset, out):
+        for path in figures.draw(paths, arguments.preset, out):
             print(f"picture  {path}")
     return 0
 
@@ -132,8 +132,8 @@ def results(task, p, problem, about, controllers, out, arguments):
     tree |= {"dqn": controller_tree(task, *controllers["qgd"]), "iterate_seeds": np.array(seeds)}
     tree["evaluation"] = compare(task, problem, controllers, p, about, out, arguments)
     if "train" in tree:
-        runfile.write(out / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
-    runfile.write(out / "run.h5", tree)
+        files.write(out / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
+    files.write(out / "run.h5", tree)
     (out / COMPARED).unlink(missing_ok=True)
     return tree
 
@@ -198,7 +198,7 @@ def train(training, about, checkpoint, arguments, trace):
 def save(checkpoint, about, snapshot):
     """Write a checkpoint, keeping the one before."""
     tree = about | {"kind": "checkpoint", "training": snapshot}
-    runfile.write_keeping_previous(checkpoint, tree)
+    files.write(checkpoint, tree, keep_previous=True)
 
 
 def chosen_policies(task, arguments):
@@ -221,7 +221,7 @@ def compare(task, problem, controllers, p, about, out, arguments):
     def keep(tree):
         nonlocal saved_at
         if time.monotonic() - saved_at > arguments.checkpoint_seconds:
-            runfile.write(path, identity | {"evaluation": tree})
+            files.write(path, identity | {"evaluation": tree})
             saved_at = time.monotonic()
 
     with tqdm(desc="comparing", unit="run", disable=arguments.quiet, leave=False) as bar:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import config
+from .. import config, files
 from ..dqn import DQN
 from ..environment import ACTIONS, FEATURE_MAP, FEATURES
-from ..files import runfile
 from .history import History
 from .starts import Start
 
@@ -25,12 +24,12 @@ def controller_tree(task, Q, p):
 def load_controller(task, path):
     """Return the DQN of a run file or a shipped controller, and the M and T it was trained with.
 
-    Raises RunFileError for a file that holds none, or one for another task or feature map.
+    Raises FileError for a file that holds none, or one for another task or feature map.
     """
-    tree = runfile.read(path).get("dqn")
+    tree = files.read(path).get("dqn")
     wanted = {"actions": list(ACTIONS[task.name]), "feature_map": FEATURE_MAP}
     if not isinstance(tree, dict) or any(tree.get(k) != v for k, v in wanted.items()):
-        raise runfile.RunFileError(
+        raise files.FileError(
             f"{path}: holds no controller for run_{task.name}.py; give its run.h5 or controller.h5"
         )
     try:
@@ -44,13 +43,13 @@ def load_controller(task, path):
             raise ValueError("M")
         return Q, M, steps
     except (KeyError, ValueError, TypeError) as error:
-        raise runfile.RunFileError(f"{path}: the controller in it is not complete") from error
+        raise files.FileError(f"{path}: the controller in it is not complete") from error
 
 
 def load_controllers(task, paths, p, M=0):
     """Return {policy: (DQN, config with its M)}: the first is "qgd", others bear their file's name.
 
-    M: 0 for that of the training, which keeps its share of the steps. Raises RunFileError as
+    M: 0 for that of the training, which keeps its share of the steps. Raises FileError as
     load_controller, ConfigError for a name that stands twice.
     """
     found = {}

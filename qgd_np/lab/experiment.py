@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from .. import files
 from ..backend import check_room, to_device
 from ..dqn import DQN
 from ..environment import ACTIONS, FEATURES
 from ..fast.objective import ErrorRate, Objective, check_fits
-from ..files import runfile
 from ..mlp import MLP
 from ..replay import Memory
 from .history import History
@@ -132,7 +132,7 @@ class Training:
 
     def tree(self):
         """A snapshot of the training after an episode, for a checkpoint."""
-        draws = {k: runfile.generator_state(g) for k, g in vars(self.draws).items()}
+        draws = {k: files.generator_state(g) for k, g in vars(self.draws).items()}
         return {
             "done": self.done,
             "Q": self.Q.tree(),
@@ -144,19 +144,19 @@ class Training:
     def restore(self, tree):
         """The inverse of `tree`; the config may ask for more episodes than the snapshot's.
 
-        Raises RunFileError for what does not fit: fewer episodes, other sizes, another tree.
+        Raises FileError for what does not fit: fewer episodes, other sizes, another tree.
         """
         if shapes(self.tree()) != shapes(tree):
-            raise runfile.RunFileError("the checkpoint does not fit these settings; start anew")
+            raise files.FileError("the checkpoint does not fit these settings; start anew")
         if tree["done"] > self.p.episodes:
-            raise runfile.RunFileError(
+            raise files.FileError(
                 f"the checkpoint has {tree['done']} episodes already; --episodes can only be raised"
             )
         self.done = tree["done"]
         self.Q.restore(tree["Q"])
         self.memory.restore(tree["memory"])
         for name, state in tree["draws"].items():
-            setattr(self.draws, name, runfile.generator_from(state))
+            setattr(self.draws, name, files.generator_from(state))
         for name, values in tree["train"].items():
             self.log[name][: self.done] = values
 

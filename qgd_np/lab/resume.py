@@ -4,8 +4,8 @@ import contextlib
 import hashlib
 import json
 
+from .. import files
 from ..config import ConfigError
-from ..files import runfile
 
 RESULTS = ("run.h5", "controller.h5")
 HELD = (*RESULTS, "checkpoint*.h5", "comparison.h5")  # what is not to be overwritten
@@ -36,9 +36,9 @@ def make_folder(out):
 def find_checkpoint(checkpoint):
     """Return the tree to go on from, or None; say so if it is not the latest or not there.
 
-    Raises RunFileError if nothing of what is there can be gone on from.
+    Raises FileError if nothing of what is there can be gone on from.
     """
-    found = runfile.read_latest(checkpoint, "checkpoint")
+    found = files.read_latest(checkpoint, "checkpoint")
     if found is None:
         print(f"no checkpoint in {checkpoint.parent}: starting from the beginning")
         return None
@@ -46,15 +46,15 @@ def find_checkpoint(checkpoint):
     if used != checkpoint:
         print(f"{checkpoint} is damaged or gone: going on from {used}")
     if not {"config", "data_sha256", "training"} <= set(snapshot):
-        raise runfile.RunFileError(f"{used}: not a complete checkpoint; start anew")
+        raise files.FileError(f"{used}: not a complete checkpoint; start anew")
     return snapshot
 
 
 def results_of(out):
     """The tree of the results in a folder, None where there are none that can be read."""
     for name in RESULTS:
-        with contextlib.suppress(runfile.RunFileError):
-            if {"config", "data_sha256"} <= set(tree := runfile.read(out / name)):
+        with contextlib.suppress(files.FileError):
+            if {"config", "data_sha256"} <= set(tree := files.read(out / name)):
                 return tree
     return None
 
@@ -103,8 +103,8 @@ def compared(path, identity):
     identity: the root attributes of the present one.
     """
     try:
-        tree = runfile.read(path, "comparison")
-    except runfile.RunFileError:
+        tree = files.read(path, "comparison")
+    except files.FileError:
         return {}
     same = all(tree.get(name) == value for name, value in identity.items())
     return tree["evaluation"] if same else {}
@@ -116,8 +116,8 @@ def finished(path, about, names, seeds):
     about: its root attributes; names: its policies; seeds: its unseen iterates.
     """
     try:
-        tree = runfile.read(path, "run")
-    except runfile.RunFileError:
+        tree = files.read(path, "run")
+    except files.FileError:
         return None
     same = all(tree.get(name) == value for name, value in about.items())
     same = same and tree["iterate_seeds"].tolist() == list(seeds)

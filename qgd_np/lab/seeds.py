@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import files
 from ..config import ConfigError
-from ..files import runfile
 from . import presets
 from .experiment import convergence
 from .report import images
@@ -31,7 +31,7 @@ def run_seeds(task, arguments, argv):
     top = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-seeds")
     outs = {seed: top / f"seed-{seed}" for seed in range(first, last)}
     names = presets.preset(arguments.preset, task.name)  # "" for one run
-    files = {seed: [out / name / "run.h5" for name in names] for seed, out in outs.items()}
+    paths = {seed: [out / name / "run.h5" for name in names] for seed, out in outs.items()}
     workers = min(arguments.workers or cores(), len(outs))
     print(f"{len(outs)} seeds, {workers} at a time")
     running = set()
@@ -49,17 +49,17 @@ def run_seeds(task, arguments, argv):
     if done and "" in names:
         print(summary([outs[seed] for seed in done]))
     elif done and not arguments.no_figures:
-        draw([file for seed in done for file in files[seed]], arguments.preset, top)
+        draw([path for seed in done for path in paths[seed]], arguments.preset, top)
     if failed:
         print(f"error: seeds {failed} failed; their messages stand above", file=sys.stderr)
     return 2 if failed else 0
 
 
-def draw(files, preset, out):
+def draw(paths, preset, out):
     """The one picture of all seeds of a preset of several runs."""
     from ..figures import __main__ as figures
 
-    for path in figures.draw(files, preset, out):
+    for path in figures.draw(paths, preset, out):
         print(f"picture  {path}")
 
 
@@ -101,7 +101,7 @@ def summary(outs):
     the third quarter on (dashes for quarters of a single episode); f and test accuracy at the end,
     means over the unseen iterates.
     """
-    trees = [runfile.read(out / "run.h5") for out in outs]
+    trees = [files.read(out / "run.h5") for out in outs]
     rows = [
         f"\n{images(trees[0])}, mean over {len(trees[0]['iterate_seeds'])} unseen initial iterates",
         f"{'':10} {'drift of Q':>10} {'TD loss':>9} {'change':>17} {'f':>8} accuracy",
