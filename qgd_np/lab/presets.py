@@ -1,9 +1,8 @@
 """Named sets of values for the flags: one for each experiment of the paper, and what it lacks.
 
-What the paper does not give keeps its default (config.py). So three things in the presets that
-follow it are ours: f - f_lb is at least `gap`, so no reward is infinite (D25); an episode whose
-numbers are no longer finite ends, and an update that would lead there is not taken (D23); and the
-images are standardised (D4).
+What the paper does not give keeps its default (config.py). So in the presets that follow it three
+things are ours: f - f_lb is at least `gap` (D25), an episode whose numbers are no longer finite ends
+and an update that would lead there is not taken (D23), and the images are standardised (D4).
 """
 
 import textwrap
@@ -13,6 +12,7 @@ from ..config import Config, ConfigError
 from .flags import written
 
 LR, REG, BOTH = ("lr",), ("reg",), ("lr", "reg")
+OURS = "With the paper's rule, too, f - f_lb is at least --gap (D25), and divergence ends an episode (D23)."
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,6 @@ class Preset:
     changes: dict
     tasks: tuple = LR
     runs: dict = field(default_factory=lambda: {"": {}})  # {name of its folder: changes}
-    also: tuple = ()  # other figures of the paper that are drawn from the same
 
 
 def epsilon(first, last, episodes):
@@ -36,18 +35,17 @@ def of_default(*names):
     return {name: getattr(Config, name) for name in names}
 
 
-def seeds_from(first):
+def ten_seeds(first):
     """The ten runs that Figures 7 to 9 choose from."""
     return {f"seed-{k}": dict(seed=k) for k in range(first, first + 10)}
 
 
-# what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1, and the DQN
-# asked from M on, in Algorithms 1 and 2 from t = 1 (4.2, D10, D16 to D21)
+# what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
 PAPER = dict(
     alpha_c=1.0, alpha=1.0, steps=100, episodes=200, batch=64,
     beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1,
     label="fresh", A=10, B=5, **epsilon(1.0, 0.1, 50), explore="uniform", horizon="endless",
-    returns="printed", first=0.0, M=5, starts=1, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
+    returns="last", M=5, starts=1, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
 )  # fmt: skip
 
 # why the paper's DQN does not converge: Figure 1 in a tenth of its episodes, epsilon falling over
@@ -74,23 +72,23 @@ CAUSES = {
 ADAM = {f"beta-{b}": dict(beta=b, beta_last=b) for b in (0.025, 0.01, 0.005)}
 FIG5 = {"epsilon-0.05": epsilon(0.05, 0.05, 1)}
 FIG5 |= {f"over-{n}": epsilon(0.5, 0.05, n) for n in (10, 15, 20)}
-TEN_SEEDS = ("fig7", "fig8", "fig9")  # they choose from the same ten runs
 
-PRESETS = {
+TABLE = {  # some are for several figures
     "default": Preset("", {}, BOTH),
     "paper": Preset("default", PAPER, BOTH),
     "fig1": Preset("paper", {}),
     "adam": Preset("paper", dict(optimizer="adam"), LR, ADAM),
     "fig2": Preset("paper", epsilon(0.01, 0.01, 1)),
-    "fig3": Preset("fig2", dict(episodes=20), also=("fig4",)),
+    "fig3 fig4": Preset("fig2", dict(episodes=20)),
     "fig5": Preset("paper", dict(episodes=20), LR, FIG5),
     "fig6": Preset("paper", epsilon(0.2, 0.05, 10) | dict(episodes=100)),
-    "fig7": Preset("fig6", {}, LR, seeds_from(0), also=("fig8", "fig9")),
-    "fig10": Preset("default", {}, also=("fig11",)),
+    "fig7 fig8 fig9": Preset("fig6", {}, LR, ten_seeds(0)),
+    "fig10 fig11": Preset("default", {}),
     "fig12": Preset("paper", {}, REG),
     "causes": Preset("paper", epsilon(1.0, 0.1, 5) | dict(train_size=5000, episodes=20), LR, CAUSES),
-}  # fmt: skip
-PRESETS |= {other: preset for preset in [*PRESETS.values()] for other in preset.also}
+}
+PRESETS = {name: preset for names, preset in TABLE.items() for name in names.split()}
+TEN_SEEDS = ("fig7", "fig8", "fig9")
 
 
 def check(name, task):
@@ -108,29 +106,23 @@ def changes(name):
 
 def runs(name, seed=0):
     """{name of a run: its changes against the defaults}; ten seeds begin at the given one."""
-    own = seeds_from(seed) if name in TEN_SEEDS else PRESETS[name].runs
+    own = ten_seeds(seed) if name in TEN_SEEDS else PRESETS[name].runs
     return {run: {"seed": seed} | changes(name) | change for run, change in own.items()}
 
 
 def listing():
     """What each preset of both tasks changes against the one it starts from, as text."""
     lines = []
-    for name, preset in PRESETS.items():
-        if any(name in other.also for other in PRESETS.values()):
-            continue
-        head = f"{name:8}" + (f" (also {', '.join(preset.also)})" if preset.also else "")
+
+    def add(head, words):
+        lines.extend(textwrap.wrap(" ".join([head, *words]), 100, break_on_hyphens=False,
+                                   subsequent_indent=" " * 17))  # fmt: skip
+
+    for names, preset in TABLE.items():
+        head = f"{names:16} {preset.base or 'the defaults'}"
         head += " (run_reg.py)" if preset.tasks == REG else ""
-        parts = [f"{preset.base} {flags(preset.changes)}".strip() or "the defaults"]
-        if name in TEN_SEEDS:
-            parts.append("ten runs, of the seeds from --seed on")
-        elif len(preset.runs) > 1:
-            parts += [f"{run}: {flags(change) or 'no more'}" for run, change in preset.runs.items()]
-        for indent, part in zip([head + " ", *[" " * 11] * len(parts)], parts, strict=False):
-            lines += textwrap.wrap(part, 100, initial_indent=indent, subsequent_indent=" " * 13,
-                                   break_on_hyphens=False)  # fmt: skip
-    return "\n".join(lines).replace("\xa0", " ")
-
-
-def flags(changes):
-    """Changes as they are written on the command line, with spaces where a line may end."""
-    return " ".join(written(name, v).replace(" ", "\xa0") for name, v in changes.items())
+        ten = ["in ten runs, of the seeds from --seed on"] if names.split()[0] in TEN_SEEDS else []
+        add(head, [*(written(*change) for change in preset.changes.items()), *ten])
+        for run, change in preset.runs.items() if len(preset.runs) > 1 and not ten else ():
+            add(f"  {run:14}", [written(*each) for each in change.items()])
+    return "\n".join([*lines, OURS])
