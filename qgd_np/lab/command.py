@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from tqdm import tqdm
 
 from .. import __version__, backend, config, files
 from ..config import ConfigError
@@ -17,7 +18,7 @@ from ..files import interrupts
 from ..images import load
 from . import flags, presets
 from .comparison import controller_tree, evaluate, load_controllers
-from .report import Progress, banner, compared, table, tracer, verdict
+from .report import banner, shown, table, tracer, verdict
 from .seeds import run_seeds
 from .training import Problem, Training
 
@@ -28,86 +29,106 @@ SAVE_SECONDS = 60  # as soon as an episode ends so long after the last save
 def main(task, argv=None):
     """Run the command line of a task; returns the exit status (0, 2, 130 or 143)."""
     interrupts.catch()
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no error
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     return flags.one_line(lambda: run(task, sys.argv[1:] if argv is None else argv))
 
 
 def run(task, argv):
     """Parse and check everything, then make the runs that are asked for."""
-    given, fields = flags.parse(task, argv)
+    given = vars(flags.parser(task).parse_args(argv))
     if "help_all" in given:
         return flags.parser(task, everything=True).print_help()
     if "list_presets" in given:
         return print(presets.listing())
-    a = settings(task, given, fields)
-    runs = {name: config.make(task.name, changes) for name, changes in a.runs.items()}
-    for p in runs.values():
-        flags.check(task, a, p, len(runs))
+    a = settings(task, given)
+    configs = {name: config.make(task.name, changes) for name, changes in a.runs.items()}
+    check(task, a, configs)
+    for name in () if a.resume else a.runs:
+        refuse_results(a.out / name, ": add --resume, or choose another folder")
     try:
-        if a.seeds and "seed" not in fields:
-            return run_seeds(a, argv, sum(p.episodes for p in runs.values()))
-        return make_runs(task, a)
+        if a.seeds and not a.only:
+            return run_seeds(a, argv, {name: p.episodes for name, p in configs.items()})
+        return make_runs(task, configs, a)
     except interrupts.Stopped:
         interrupts.ignore()
-        print(f"\nstopped; go on with\n  {resume_line(task, argv, a.out)}", file=sys.stderr)
+        script = f"run_{task.name}.py"
+        words = [sys.argv[0] if Path(sys.argv[0]).name == script else script, "--resume"]
+        saved = any(a.out.rglob("checkpoint*.h5"))  # it knows the rest
+        words += ["--out", str(a.out)] if saved else [w for w in argv if w != "--resume"]
+        print(f"\nstopped; go on with\n  {shlex.join(['python', *words])}", file=sys.stderr)
         raise
 
 
-def settings(task, given, fields):
+def settings(task, given):
     """All flags: those that are given, else those of the run that is gone on with, else defaults.
 
-    Beside the flags: `out` is the top folder, `folder` that of this seed; `now` are the fields of
-    the config that are given, `fields` these and the earlier ones; `runs` is {name of a run: what
-    it changes against the defaults}.
+    And `fields`, what is given of the config, and `runs`, {folder of a run below --out, "" if it is
+    the only one: what it changes against the default config}.
     """
-    seed = fields.get("seed", config.Config.seed)
-    name = f"{task.name}-{given.get('preset', 'default')}-{'seeds' if 'seeds' in given else seed}"
-    out = Path(given.get("out") or f"runs/{name}")
+    last = "seeds" if "seeds" in given else given.get("seed", 0)
+    default = f"runs/{task.name}-{given.get('preset', 'default')}-{last}"
+    given["out"] = Path(given.get("out") or default)
     if given.get("policies") == ["all"]:
-        given["policies"] = list(task.policies)
-    before = earlier(task, out, given) if "resume" in given else {}
-    a = SimpleNamespace(**flags.DEFAULTS | {"policies": list(task.default)} | before | given)
-    a.out, a.now, a.fields = out, fields, before.get("fields", {}) | fields
-    presets.check(a.preset, task.name)
-    seed = a.fields.get("seed", seed)
-    rest = {name: value for name, value in a.fields.items() if name != "seed"}
-    a.runs = {name: own | rest for name, own in presets.runs(a.preset, seed).items()}
-    a.folder = out / f"seed-{seed}" if a.seeds else out
-    a.quiet |= a.trace  # a bar would break the lines of the trace
+        given["policies"] = [*task.policies]
+    kept = earlier(task, given) if "resume" in given else {}
+    a = SimpleNamespace(**flags.DEFAULTS | {"policies": [*task.default]} | kept | given)
+    a.fields = {name: value for name, value in vars(a).items() if name not in flags.FLAGS}
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in a.fields.items()}
+    first = fields.pop("seed", 0)
+    seeds = range(*map(int, a.seeds.split(":"))) if a.seeds else [first]
+    a.runs = {
+        f"seed-{seed}/{name}".strip("/") if a.seeds else name: own | fields
+        for seed in seeds
+        for name, own in presets.runs(a.preset, task.name, seed).items()
+    }
+    if a.only:
+        a.runs = {name: own for name, own in a.runs.items() if name == a.only}
+    a.quiet |= a.trace or a.only is not None  # a bar would break their lines
     return a
 
 
-def earlier(task, out, given):
-    """The flags that the run in a folder was made with, which the given ones must not contradict.
+def check(task, a, configs):
+    """Raise ConfigError for flags that do not fit each other or the configs of the runs."""
+    blind = [p for p in configs.values() if not p.validation_size]
+    on_h = task.name == "reg" and not a.controller and any(p.reward == "error" for p in blind)
+    own_seeds = presets.PRESETS[a.preset].runs is presets.TEN_SEEDS
+    for broken, message in (
+        (not configs, f"--only {a.only}: no run has this name"),
+        (a.seeds and (a.trace or a.controller or "seed" in a.fields or own_seeds),
+         "--seeds: leave it out with --seed, --trace, --controller and a preset of ten seeds"),
+        (a.controller and len(configs) > 1, "--controller is for one run: choose another preset"),
+        (a.controller and not a.iterates, "--iterates 0: --controller would not be used"),
+        (on_h, "--validation-size 0: the reward needs such images, or give --reward g"),
+        (blind and "search" in a.policies,
+         "--validation-size 0: the policy search needs such images"),
+    ):  # fmt: skip
+        if broken:
+            raise ConfigError(message)
+
+
+def earlier(task, given):
+    """The flags that the run in --out was begun with, which the given ones must not contradict.
 
     Raises ConfigError for one that does. If there is no run yet, says so and returns {}.
     """
-    found = {file.parent for depth in ("", "*/", "*/*/") for file in out.glob(depth + "*.h5")}
+    out = given["out"]
+    found = {file.parent for depth in ("", "*/", "*/*/") for file in out.glob(f"{depth}*.h5")}
     for folder in sorted(found):
-        tree = checkpoint_in(folder) or result_in(folder)
-        if tree is None:
-            continue
-        before = json.loads(tree["flags"])
-        if (out / before["place"], tree["task"]) != (folder, task.name):
-            raise ConfigError(f"--out {out}: {folder} is no run of run_{task.name}.py --out {out}")
-        if given.get("device") == "auto":
-            del given["device"]
-        for name in {*KEPT} & {*given} - {"data"}:  # images are compared by content
-            must_agree(name, given[name], before[name], out)
-        return before
+        if tree := checkpoint_in(folder) or result_in(folder):
+            kept = json.loads(tree["flags"])
+            if (tree["task"], out / kept.pop("folder")) != (task.name, folder):
+                raise ConfigError(f"--out {out}: {folder} is no run of run_{task.name}.py there")
+            before = json.loads(tree["config"]) | kept
+            for name in {*before} & {*given} - {"data"}:  # images are compared by content
+                value, old = given[name], before[name]
+                if value not in (old, "auto") and not (name == "episodes" and value > old):
+                    raise ConfigError(
+                        f"{flags.written(name, value)}: the run in {out} has "
+                        f"{flags.written(name, old)}; leave it out, or choose another folder"
+                    )
+            given.pop("device", None)
+            return kept
     print(f"no run in {out} yet: starting from the beginning")
     return {}
-
-
-def must_agree(name, value, before, folder):
-    """Raise ConfigError for a flag that contradicts the run that is gone on with."""
-    if value != before and not (name == "episodes" and value > before):
-        raise ConfigError(
-            f"{flags.written(name, value)}: the run in {folder} has {flags.written(name, before)}; "
-            "leave it out, or choose another folder"
-        )
 
 
 def result_in(folder):
@@ -125,76 +146,60 @@ def checkpoint_in(folder):
 
 def refuse_results(folder, advice):
     """Raise ConfigError for a folder that holds a run: nothing is overwritten."""
-    if any(folder.glob(name) for name in ("run.h5", "controller.h5", "checkpoint*.h5")):
-        raise ConfigError(f"--out {folder} holds a run: {advice}")
+    if any(any(folder.glob(name)) for name in ("run.h5", "controller.h5", "checkpoint*.h5")):
+        raise ConfigError(f"--out {folder} holds a run{advice}")
 
 
-def resume_line(task, argv, out):
-    """The command that goes on: what a checkpoint keeps need not be said again."""
-    script = f"run_{task.name}.py"
-    script = sys.argv[0] if Path(sys.argv[0]).name == script else script
-    words = [word for word in argv if word != "--resume"]
-    words = ["--out", str(out)] if any(out.rglob("checkpoint*.h5")) else words
-    return shlex.join(["python", script, "--resume", *words])
-
-
-def make_runs(task, a):
-    """Make the runs of the preset, one for most presets, and the pictures."""
-    for name in () if a.resume else a.runs:
-        refuse_results(a.folder / name, "add --resume, or choose another folder")
-    paths = []
-    for name, changes in a.runs.items():
+def make_runs(task, configs, a):
+    """Make the runs of a preset, one for most presets, and the pictures."""
+    paths, pictures = [], []
+    for name, p in configs.items():
         if name:
             print(f"-- {name}")
-        paths.append(one_run(task, changes, a.folder / name, a))
+        paths.append(one_run(task, p, name, a))
         gc.collect()  # f and its points hold each other: free the images before the next run
-    pictures = []
     if not a.no_figures:
         from .. import figures  # matplotlib is slow to import
 
-        pictures = figures.draw(paths, a.preset, a.folder)
+        pictures = figures.draw(paths, a.preset, a.out / (a.only or ""))
     for path in pictures:
         print(f"picture  {path}")
-    first = next((path for path in pictures if path.stem == "comparison"), [*pictures, *paths][0])
-    print(f"Open first: {first}")
+    first = [path for path in pictures if path.stem == "comparison"]
+    print(f"open first: {[*first, *pictures, *paths][0]}")
 
 
-def one_run(task, changes, folder, a):
-    """Train (or load) one DQN, compare it, write run.h5 in a folder; returns that path."""
-    p, path, controllers = config.make(task.name, changes), folder / "run.h5", {}
-    result, checkpoint = (result_in(folder), checkpoint_in(folder)) if a.resume else (None, None)
-    before = checkpoint or result
-    if before:
+def one_run(task, p, name, a):
+    """Train (or load) one DQN, compare it, write run.h5 in its folder; returns that path."""
+    folder, controllers = a.out / name, {}
+    checkpoint, result = (checkpoint_in(folder), result_in(folder)) if a.resume else (None, None)
+    if before := checkpoint or result:  # its defaults may have been others
         old = config.from_json(before["config"])
-        p = config.make(task.name, vars(old), {name: changes[name] for name in a.now})
-        for name, value in vars(p).items():
-            must_agree(name, value, getattr(old, name), folder)
+        p = config.make(task.name, vars(old), {"episodes": max(p.episodes, old.episodes)})
     finished = result is not None and config.from_json(result["config"]) == p
     if not finished and not checkpoint:
-        refuse_results(folder, "without a checkpoint to go on from; choose another folder")
+        refuse_results(folder, ", but no checkpoint to go on from: choose another folder")
     if a.controller and not finished:
         controllers = load_controllers(task, a.controller, p)
         p = controllers["qgd"][1]
     device = backend.choose(a.device, p.tf32)
     data = load(a.data, p.train_size, p.validation_size)
-    about = description(task, p, data, device, folder, a)
-    compare_with(before, about, a.data)
-    banner(about, data)
+    about = description(task, p, data, device, name, a)
+    if before and before["data_sha256"] != data.sha256:
+        raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
+    banner(about, data, before or about)
     if not finished:
-        make_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         problem = Problem(data, p, device)
         result = results(task, p, problem, about, controllers, checkpoint, folder, a)
-    print(table(result) if result["evaluation"] else "no comparison: --iterates 0")
-    print(f"{verdict(result)}\nresults  {path}")
-    return path
+    print(f"{table(result)}\n{verdict(result)}\nresults  {folder / 'run.h5'}")
+    return folder / "run.h5"
 
 
-def description(task, p, data, device, folder, a):
+def description(task, p, data, device, name, a):
     """The root attributes of the run file; `flags` is what --resume takes from it."""
-    known = data.name if a.data in ("auto", "cifar10", "synthetic") else os.path.abspath(a.data)
-    kept = {name: getattr(a, name) for name in KEPT} | {"data": known, "device": device}
-    kept["fields"] = {k: v for k, v in a.fields.items() if k != "seed" or not a.seeds}
-    kept["place"] = folder.relative_to(a.out).as_posix()
+    source = data.name if a.data in ("auto", "cifar10", "synthetic") else os.path.abspath(a.data)
+    kept = {name: getattr(a, name) for name in KEPT} | a.fields
+    kept |= {"data": source, "device": device, "folder": name}
     return {
         "task": task.name, "config": config.to_json(p), "version": __version__,
         "data": data.name, "data_sha256": data.sha256, "device": backend.describe(device),
@@ -202,27 +207,9 @@ def description(task, p, data, device, folder, a):
     }  # fmt: skip
 
 
-def compare_with(before, about, source):
-    """Refuse other images than those of the run that is gone on with, and say what else differs."""
-    if before and before["data_sha256"] != about["data_sha256"]:
-        raise ConfigError(f"--data {source}: these are not the images that the run was made with")
-    for name in ("version", "device", "threads") if before else ():
-        if before[name] != about[name]:
-            print(f"note: {name} was {before[name]}, is {about[name]}: last digits may differ")
-
-
-def make_folder(folder):
-    """Make the folder of the results. Raises ConfigError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {folder}: {error.strerror}; choose another folder") from error
-
-
 def results(task, p, problem, about, controllers, checkpoint, folder, a):
     """Train a DQN, if none is given, and compare it; returns the tree that is now in run.h5."""
-    seeds = range(a.iterate_seed, a.iterate_seed + a.iterates)
-    tree = about | {"kind": "run", "iterate_seeds": np.array(seeds, np.int64)}
+    tree = about | {"kind": "run", "evaluation": {}}
     if not controllers:
         training = Training(task, problem, p)
         if checkpoint:
@@ -230,7 +217,10 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
         train(training, about, folder / "checkpoint.h5", a)
         controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log
     tree["dqn"] = controller_tree(task, *controllers["qgd"])
-    tree["evaluation"] = compare(task, problem, controllers, p, seeds, a)
+    seeds = range(a.iterate_seed, a.iterate_seed + a.iterates)
+    tree["iterate_seeds"] = np.array(seeds, np.int64)
+    if seeds:
+        tree["evaluation"] = compare(task, problem, controllers, p, seeds, a)
     if "train" in tree:
         files.write(folder / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
     files.write(folder / "run.h5", tree)
@@ -239,41 +229,42 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
 
 def train(training, about, path, a):
     """Play the episodes that are left; save at first, now and then, and when a signal stops it."""
-    p, task = training.p, training.task
-    heading = lambda log: f"training episode {log.e}, epsilon {log.epsilon:.2f}"  # noqa: E731
-    trace = tracer(task, p, heading) if a.trace else None
-    snapshot, saved_at, saved = training.tree(), time.monotonic(), training.done
-    progress = Progress(training, a.quiet, lines=bool(a.seeds))
+
+    def save():
+        tree = about | {"kind": "checkpoint", "training": snapshot}
+        files.write(path, tree, keep_previous=True)
+
+    E, snapshot = training.p.episodes, training.tree()
+    saved, saved_at = training.done, time.monotonic()
+    heading = lambda log: f"training episode {log.e}, epsilon {log.Q.epsilon:.2f}"  # noqa: E731
+    trace = tracer(training.task, training.p, heading) if a.trace else None
     try:
-        save(path, about, snapshot)
-        with progress.bar:
-            for log in training.episodes(trace):
-                snapshot = training.tree()
-                progress.show(training.done, log)
-                late = time.monotonic() - saved_at > SAVE_SECONDS
-                if late or training.done - saved >= a.checkpoint_episodes:
-                    save(path, about, snapshot)
-                    saved_at, saved = time.monotonic(), training.done
-        save(path, about, snapshot)
+        save()
+        for _ in shown(training, training.episodes(trace), a.quiet):
+            snapshot = training.tree()
+            if a.only:  # for the process that has begun this one
+                print(f"episode {training.done} of {E}", flush=True)
+            late = time.monotonic() - saved_at > SAVE_SECONDS
+            if late or training.done - saved >= a.checkpoint_episodes:
+                save()
+                saved, saved_at = training.done, time.monotonic()
+        save()
     except interrupts.Stopped:
         interrupts.ignore()
-        save(path, about, snapshot)
-        print(f"\n{snapshot['done']} of {p.episodes} episodes are saved", file=sys.stderr)
+        save()
+        print(f"\n{snapshot['done']} of {E} episodes are saved", file=sys.stderr)
         raise
 
 
-def save(path, about, snapshot):
-    """Write a checkpoint, keeping the one before."""
-    tree = about | {"kind": "checkpoint", "training": snapshot}
-    files.write(path, tree, keep_previous=True)
-
-
 def compare(task, problem, controllers, p, seeds, a):
-    """The closing comparison, {} if none is asked for, with a bar over policies and iterates."""
-    if not seeds:
-        return {}
-    bar, begins = compared(len({*controllers, *a.policies}) * len(seeds), a.quiet or a.seeds)
-    name = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {seeds[0]}"
-    trace = tracer(task, p, lambda log: name) if a.trace else None
-    with bar:
+    """The closing comparison, with a bar over its runs."""
+    heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {seeds[0]}"
+    trace = tracer(task, p, lambda log: heading) if a.trace else None
+    total = len({*controllers, *a.policies}) * len(seeds)
+    with tqdm(desc="comparing", total=total, leave=False, disable=a.quiet) as bar:
+
+        def begins(name, k):
+            bar.set_postfix_str(f"{name}, x_1 of seed {seeds[k]}", refresh=False)
+            bar.update()
+
         return evaluate(task, problem, controllers, p, seeds, a.policies, begins, trace)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 import re
 import sys
 from argparse import SUPPRESS, ArgumentTypeError
@@ -33,69 +34,69 @@ def one_line(run):
 
 def number(text):
     """A finite float, for argparse."""
-    value = float(text)
-    if value - value != 0:
+    if not math.isfinite(value := float(text)):
         raise ArgumentTypeError(f"{text} is not a finite number")
     return value
 
 
-def whole(text, least=0, most=10**6):
+def whole(text, least=0):
     """A whole number, for argparse."""
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise ArgumentTypeError(f"{text} is not a whole number from {least} to {most}")
+    if not text.isdecimal() or not least <= int(text) < 2**62:
+        raise ArgumentTypeError(f"{text} is not a whole number of at least {least}")
     return int(text)
 
 
 def seeds(text):
     """A:B, for argparse."""
     found = re.fullmatch(r"(\d+):(\d+)", text)
-    if not found or not int(found[1]) < int(found[2]):
-        raise ArgumentTypeError(f"{text} is not A:B with 0 <= A < B, as in 0:10")
+    if not found or int(found[1]) >= int(found[2]):
+        raise ArgumentTypeError(f"{text!r} is not A:B with A < B, as in 0:10")
     return text
 
 
 count = partial(whole, least=1)
 SWITCH, SEVERAL = dict(action="store_true"), dict(nargs="+", metavar="NAME")
 FLAGS = {  # those of a run: default, how argparse takes it, text
-    "preset": ("default", dict(metavar="NAME"), "a named set of values for the other flags"),
+    "preset": ("default", dict(metavar="NAME"), "a named set of values for other flags"),
     "list_presets": (False, SWITCH, "the presets, and what each changes"),
-    "data": ("auto", {}, "auto, cifar10, synthetic, or the path of an archive"),
-    "device": ("auto", dict(choices=("auto", "cpu", "gpu")), "where the objective net lives"),
+    "data": ("auto", dict(metavar="WHAT"), "auto, cifar10, synthetic, or an archive's path"),
+    "device": ("auto", dict(choices=("auto", "cpu", "gpu")), "where the net lives"),
     "out": (None, dict(metavar="DIR"), "folder of the results [runs/TASK-PRESET-SEED]"),
-    "resume": (False, SWITCH, "go on with the run in that folder, as it was begun"),
-    "seeds": (None, dict(type=seeds, metavar="A:B"), "the seeds A to B-1, several at a time"),
-    "controller": (None, SEVERAL, "no training: trained DQNs, by their file or shipped name"),
-    "iterates": (3, dict(type=whole, metavar="K"), "unseen x_1 to compare on; 0: no comparison"),
+    "resume": (False, SWITCH, "go on with the run in that folder"),
+    "seeds": (None, dict(type=seeds, metavar="A:B"), "train seeds A to B-1, several at a time"),
+    "controller": (None, SEVERAL, "no training: use these DQNs, a file or a shipped name"),
+    "iterates": (3, dict(type=whole, metavar="K"), "unseen x_1 to compare on; 0: none"),
     "iterate_seed": (1000, dict(type=whole, metavar="S0"), "seed of the first of them"),
     "policies": (None, SEVERAL, "what to compare with, or all"),
     "trace": (False, SWITCH, "print every step"),
     "no_figures": (False, SWITCH, "no pictures"),
     "quiet": (False, SWITCH, "no progress bar"),
-    "workers": (0, dict(type=whole, metavar="N"), "processes for --seeds; 0: one a core"),
-    "checkpoint_episodes": (50, dict(type=count, metavar="N"), "save after N episodes"),
     "help_all": (False, SWITCH, "all flags, in groups"),
+    "only": (None, dict(metavar="RUN"), "of several runs, the one of this name"),
+    "workers": (0, dict(type=whole, metavar="N"), "runs of --seeds at a time; 0: one a core"),
+    "checkpoint_episodes": (50, dict(type=count, metavar="N"), "save after N episodes"),
 }
 DEFAULTS = {name: default for name, (default, _, _) in FLAGS.items()}
-RARE = ("workers", "checkpoint_episodes")  # not on the first screen; of the config these are on it:
+RARE = ("only", "workers", "checkpoint_episodes")  # not on the first screen; of the config, on it:
 USUAL = ("episodes", "steps", "train_size", "hidden", "loss", "seed")
+OTHER_TASK = {"lr": ("alpha", "lambda_c", "reward"), "reg": ("alpha_c",)}  # no effect here
 GROUPS = {  # the field that each begins with
     "train_size": "the objective net and its data", "steps": "the environment",
     "episodes": "Q-learning", "seed": "seed and precision",
 }  # fmt: skip
-OTHER_TASK = {"lr": ("alpha", "lambda_c", "reward"), "reg": ("alpha_c",)}  # no effect here
 
 
 def parser(task, everything=False):
-    """The argument parser of a task; what is not given stays out of what it parses."""
+    """The argument parser of a task; a flag that is not given stays out of what it parses."""
     top = Parser(
         prog=f"run_{task.name}.py", usage="%(prog)s [--flag value ...]", description=task.about,
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=24),
         epilog=f"policies: {', '.join(task.policies)}" if everything else None,
         allow_abbrev=False, add_help=False, argument_default=SUPPRESS,
     )  # fmt: skip
 
     def add(name, default, how, text, shown):
-        words = " ".join(map(str, default)) if isinstance(default, (tuple, list)) else default
+        words = " ".join(map(str, default)) if isinstance(default, tuple) else default
         text += "" if how is SWITCH or words is None else f" [{words}]"
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, dest=name, help=text if shown else SUPPRESS, **how)
@@ -121,16 +122,10 @@ def parser(task, everything=False):
     return top
 
 
-def parse(task, argv):
-    """What argv gives: ({flag: value}, {field of the config: value})."""
-    given = vars(parser(task).parse_args(argv))
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k not in FLAGS}
-    return {k: v for k, v in given.items() if k in FLAGS}, fields
-
-
 def written(name, value):
     """A flag as it is written on the command line."""
     flag = name.replace("_", "-")
     if value is None or isinstance(value, bool):
-        return f"--{flag}" if value else f"no --{flag}" if value is None else f"--no-{flag}"
-    return f"--{flag} " + (" ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value))
+        return f"--{flag}" if value else f"--no-{flag}"
+    value = " ".join(map(str, value)) if isinstance(value, (tuple, list)) else value
+    return f"--{flag} {value}"

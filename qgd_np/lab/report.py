@@ -7,36 +7,40 @@ from ..environment import ACTIONS, FEATURES
 from .training import convergence
 
 
-class Progress:
-    """A bar over a training's episodes: what the last one gave, and an estimate of the time left.
+def banner(about, data, before):
+    """Say on what the run is made, synthetic images loudly, and what is not as before it stopped."""
+    print(f"{data.name}: {len(data.train_images)} training, {len(data.test_images)} test images; "
+          f"{about['device']}, {about['threads']} BLAS threads; qgd_np {about['version']}")  # fmt: skip
+    if data.name == "synthetic":
+        print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
+    for name in ("version", "device", "threads"):
+        if before[name] != about[name]:
+            print(f"note: {name} was {before[name]}, is {about[name]}: last digits may differ")
+
+
+def shown(training, episodes, quiet):
+    """Yield the logs of a training's episodes behind a bar: what the last one gave, the time left.
 
     The first episode on each x_1 takes its plain steps too, so it is announced and timed apart.
     """
-
-    def __init__(self, training, quiet):
-        self.training, self.E = training, training.p.episodes
-        self.new = min(training.p.starts or self.E, self.E - training.done)
-        self.seconds = []  # of each episode here, the first `new` of them at another x_1
-        shape = "{desc}|{bar}| {n_fmt}/{total_fmt}{postfix}"
-        self.bar = tqdm(total=self.E, initial=training.done, disable=quiet, bar_format=shape)
-        self.bar.set_description_str(f"new x_1 1/{self.new} ")
-
-    def show(self, episode):
-        """Show an episode that has ended."""
-        k = len(self.seconds) + 1
-        self.seconds.append(episode.seconds)
-        asked = np.isfinite(episode.state[:, 0]).mean()
-        left = seconds_left(self.seconds, self.new, self.E - self.training.done, asked)
-        loss, value, accuracy = (
-            self.training.log[name][self.training.done - 1]
-            for name in ("td_loss", "return", "test_accuracy")
-        )
-        self.bar.set_postfix_str(
-            f"{tqdm.format_interval(left)} left, loss {loss:.1e}, return {value:.2f}, "
-            f"accuracy {accuracy:.2f}, epsilon {episode.epsilon:.2f}", refresh=False,
-        )  # fmt: skip
-        self.bar.set_description_str(f"new x_1 {k + 1}/{self.new} " if k < self.new else "", False)
-        self.bar.update()
+    E, log, seconds = training.p.episodes, training.log, []
+    new = min(training.p.starts or E, E - training.done)  # episodes here at another x_1
+    shape = "{desc}|{bar}| {n_fmt}/{total_fmt}{postfix}"
+    with tqdm(total=E, initial=training.done, disable=quiet, bar_format=shape) as bar:
+        bar.set_description_str(f"new x_1 1/{new} ")
+        for episode in episodes:
+            e, asked = training.done - 1, np.isfinite(episode.state[:, 0]).mean()
+            seconds.append(episode.seconds)
+            left = tqdm.format_interval(seconds_left(seconds, new, E - training.done, asked))
+            bar.set_postfix_str(
+                f"{left} left, loss {log['td_loss'][e]:.1e}, return {log['return'][e]:.2f}, "
+                f"accuracy {log['test_accuracy'][e]:.2f}, epsilon {log['epsilon'][e]:.2f}",
+                False,
+            )
+            k = len(seconds) + 1
+            bar.set_description_str(f"new x_1 {k}/{new} " if k <= new else "", False)
+            bar.update()
+            yield episode
 
 
 def seconds_left(seconds, new, left, asked):
@@ -54,30 +58,28 @@ def tracer(task, p, heading):
 
     A * marks an action that was explored; an episode that trains nothing has no reward.
     """
-    names = [*(name.replace("-", "- ") for name in FEATURES), *(f"Q {a}" for a in ACTIONS[task.name])]
-    names += ["action", f"{task.value} from to", "f(x_t)", "f(x_t+1)", "reward", "TD loss"]
-    names, shown = [name.split() for name in names], []
-    widths = [max(8, *map(len, name)) for name in names]
-    widths[-5] = 17
+    names = ["t", *FEATURES, *(f"Q {action}" for action in ACTIONS[task.name]), "action"]
+    names += [f"{task.value}_t->_t+1".rjust(16), "f(x_t)", "f(x_t+1)", "reward", "TD loss", "line"]
+    seen = []
 
-    def line(first, cells, last):
-        print(f"{first:>4}", *(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)), last)
+    def line(cells):
+        print(" ".join(f"{cell:>{max(3 if name == 't' else 7, len(name))}}" for cell, name in zip(cells, names, strict=True)))
 
     def trace(log, t):
-        if shown[-1:] != [log]:
-            shown[:] = [log]
+        if seen != [log]:
+            seen[:] = [log]
             print(f"\n{heading(log)}")
-            line("", [name[0] if len(name) > 1 else "" for name in names], "")
-            line("t", [name[-1] for name in names], "line")
+            line(names)
         k, action = t - 1, ACTIONS[task.name][log.action[t - 1]]
         first = (p.alpha_c if task.name == "lr" else p.lambda_c), log.objective_1
         value, f = (log.value[k - 1], log.objective[k - 1]) if k else first
-        trains = np.isfinite(log.td_loss[k])
-        last = [f"{v:.3g}" if trains else "-" for v in (log.reward[k], log.td_loss[k])]
-        line(t, [
-            *(f"{v:.4f}" for v in (*log.state[k], *log.q[k])), action + "*" * bool(log.explored[k]),
-            f"{value:.3g} -> {log.value[k]:.3g}", f"{f:.5f}", f"{log.objective[k]:.5f}", *last,
-        ], task.lines[action][trains])  # fmt: skip
+        trains = bool(np.isfinite(log.td_loss[k]))
+        line([
+            t, *(f"{v:.4f}" for v in (*log.state[k], *log.q[k])), action + "*" * int(trains and log.explored[k]),
+            f"{value:.3g}->{log.value[k]:.3g}", f"{f:.5f}", f"{log.objective[k]:.5f}",
+            *(f"{v:.2g}" if trains else "-" for v in (log.reward[k], log.td_loss[k])),
+            task.lines[action][trains],
+        ])  # fmt: skip
 
     return trace
 
@@ -103,6 +105,8 @@ def table(tree):
     Then, of several controllers, a row for each against each other policy.
     """
     runs, K = tree["evaluation"], len(tree["iterate_seeds"])
+    if not runs:
+        return "no comparison: --iterates 0"
     errors = [name for name in ("train", "validation") if f"{name}_accuracy" in runs["qgd"]]
     errors = errors if tree["task"] == "reg" else []
     headings = ["policy", "f at the end", "test accuracy", *(f"{name} error" for name in errors)]
@@ -147,7 +151,9 @@ def settled(train):
     if len(train["td_loss"]) < 8:
         return None, "too few episodes to tell"
     drift, _, change, error = convergence(train)
-    text = f"max-Q ranges by {drift:.2g} % and the TD loss changes by {change:+.1f} +- {error:.1f} %"
+    text = (
+        f"max-Q ranges by {drift:.2g} % and the TD loss changes by {change:+.1f} +- {error:.1f} %"
+    )
     return bool(drift < 1 and abs(change) < 10), f"{text} over the last quarter"
 
 

@@ -1,4 +1,4 @@
-"""Several training seeds at once: a process for each, through the command line of the run file."""
+"""Several training seeds at once: a process for each run, through the command line of its file."""
 
 import os
 import subprocess
@@ -8,23 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from .. import files
-from . import presets
-from .report import aligned, images, margin, settled, spread
+from .report import aligned, margin, settled, spread
+from .training import convergence
 
 
 def run_seeds(a, argv, episodes):
-    """Train each of --seeds A:B, going on with what is in its folder; returns the exit status.
+    """Make the runs {folder: episodes}, several at a time, each going on with what is there.
 
-    One that fails is reported and the others go on. a: the flags; episodes: of a seed's runs.
+    One that fails is reported and the others go on. Returns the exit status. a: the flags.
     """
-    seeds, running, failed = range(*map(int, a.seeds.split(":"))), set(), []
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = min(a.workers or cores, len(seeds))
-    bar = tqdm(total=len(seeds) * episodes, unit="episode", disable=a.quiet)
-    bar.write(f"{len(seeds)} seeds, {workers} at a time")
+    workers, running, failed = min(a.workers or cores, len(episodes)), set(), []
+    print(f"{len(episodes)} runs, {workers} at a time")
+    bar = tqdm(total=sum(episodes.values()), unit="episode", disable=a.quiet)
 
-    def one(seed):
-        words, last, seen = [*argv, "--resume", "--out", str(a.out), "--seed", str(seed)], "", 0
+    def one(name):
+        words, last, seen = [*argv, "--resume", "--no-figures", "--only", name], "", 0
         try:
             child = local_process(words, max(1, cores // workers))
             running.add(child)
@@ -37,21 +36,31 @@ def run_seeds(a, argv, episodes):
         except OSError as error:  # no more processes or memory
             status, last = 2, error
         if status:
-            failed.append(seed)
-        bar.update(0 if status else episodes - seen)  # those of an earlier call
-        bar.write(f"seed {seed}: {f'failed, {last}' if status else 'done'}")
+            failed.append(name)
+        bar.update(0 if status else episodes[name] - seen)  # those of an earlier call
+        bar.write(f"{name}: {f'failed, {last}' if status else 'done'}")
 
     with ThreadPoolExecutor(workers) as pool, bar:  # its threads only wait
         try:
-            list(pool.map(one, seeds))
-        except BaseException:  # Ctrl-C or SIGTERM: no new seeds, and the running ones save
+            list(pool.map(one, episodes))
+        except BaseException:  # Ctrl-C or SIGTERM: no new runs, and the running ones save
             pool.shutdown(wait=False, cancel_futures=True)
             for child in [*running]:
                 child.terminate()
             raise
-    finish(a, [seed for seed in seeds if seed not in failed])
+    if done := {name: a.out / name / "run.h5" for name in episodes if name not in failed}:
+        print(summary({name: files.read(path) for name, path in done.items()}))
+        paths = [*done.values()]
+        if not a.no_figures:
+            from .. import figures  # matplotlib is slow to import
+
+            alone = all(path.parent.parent == a.out for path in paths)  # a run a seed
+            for path in (
+                figures.several(paths, a.out) if alone else figures.draw(paths, a.preset, a.out)
+            ):
+                print(f"picture  {path}")
     if failed:
-        print(f"error: seeds {sorted(failed)} failed; their messages stand above", file=sys.stderr)
+        print(f"error: {', '.join(failed)} failed; the messages stand above", file=sys.stderr)
     return 2 if failed else 0
 
 
@@ -64,27 +73,21 @@ def local_process(words, threads):
     )  # fmt: skip
 
 
-def finish(a, done):
-    """The table and the picture of the seeds that are done."""
-    names = presets.runs(a.preset)
-    paths = [a.out / f"seed-{seed}" / name / "run.h5" for seed in done for name in names]
-    if done and len(names) == 1:
-        print(summary({seed: files.read(path) for seed, path in zip(done, paths, strict=True)}))
-    if done and not a.no_figures:
-        from .. import figures  # matplotlib is slow to import
-
-        one = len(names) == 1
-        for path in figures.several(paths, a.out) if one else figures.draw(paths, a.preset, a.out):
-            print(f"picture  {path}")
-
-
 def summary(trees):
-    """A row per seed: what its training came to, what its controller reaches, and against whom."""
-    first = next(iter(trees.values()))
-    others = [name for name in first["evaluation"] if name != "qgd"]
-    rows = []
-    for seed, tree in trees.items():
-        runs = tree["evaluation"]
-        good, numbers = settled(tree["train"])
-        row = [f"seed {seed}", {True: "yes", False: "NO", None: "?"}[good], ...]
-    return rows
+    """A row per run: its training, what its controller reaches, and how far it is above whom."""
+    tree = next(iter(trees.values()))
+    others = [name for name in tree["evaluation"] if name != "qgd"]
+    reached = ["f at the end", "test accuracy"] if tree["evaluation"] else []
+    rows, good = [], 0
+    for name, tree in trees.items():
+        drift, loss, change, error = convergence(tree["train"])
+        row, runs = (
+            [name, f"{drift:.2g} %", f"{loss:.2g}", f"{change:+.1f} +- {error:.1f} %"],
+            tree["evaluation"],
+        )
+        row += [spread(runs["qgd"][k][:, -1]) for k in ("objective", "test_accuracy") if runs]
+        rows.append([*row, *(margin(runs["qgd"], runs[other]) for other in others)])
+        good += bool(settled(tree["train"])[0])
+    headings = ["last quarter", "max-Q ranges by", "TD loss", "changed by", *reached]
+    text = aligned([*headings, *(f"points above {name}" for name in others)], rows)
+    return f"\n{tree['data']}\n{text}\nThe training has settled on {good} of {len(trees)}."
