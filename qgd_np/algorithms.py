@@ -20,7 +20,7 @@ def plain_steps_alpha(f, x, p, first, log):
     """Lines 3 and 4 of Algorithm 3; Algorithm 1 takes these steps too (D22). Returns x_t, d_{t-1}, F."""
     F, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A3:3     for t = 1, ..., M−1 do
-        F = F + [f(x)]                                              # D6
+        F, d = F + [f(x)], -f.gradient(x)                           # D6, D11
         x = x - p.alpha_c * f.gradient(x)                           # A3:4       x_{t+1} = x_t − α_c ∇f(x_t)
         log(t, x, p.alpha_c, ACCEPT)                                # log
     return x, d, F                                                  # D6, D11
@@ -31,7 +31,7 @@ def plain_steps_lambda(g, x, p, first, log):
     """Lines 3 and 4 of Algorithm 4; Algorithm 2 takes these steps too (D22). Returns x_t, d_{t-1}, G."""
     G, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A4:3     for t = 1, ..., M−1 do
-        G = G + [g(x, p.lambda_c)]                                  # D6
+        G, d = G + [g(x, p.lambda_c)], -g.gradient(x, p.lambda_c)   # D6, D11
         x = x - p.alpha * g.gradient(x, p.lambda_c)                 # A4:4       x_{t+1} = x_t − α ∇g_{λ_c}(x_t)
         log(t, x, p.lambda_c, ACCEPT)                               # log
     return x, d, G                                                  # D6, D11

@@ -14,8 +14,8 @@ from .mlp import MLP
 
 
 def schedule(e, first, last, episodes):
-    """The value in episode e = 1, 2, ...: linear from `first` to `last` over `episodes` (D19)."""
-    return last + (first - last) * max(0.0, 1 - (e - 1) / max(episodes, 1))
+    """The value in episode e = 1, 2, ...: linear from `first` to `last` in episode `episodes` (D19)."""
+    return first + (last - first) * min(1.0, (e - 1) / (episodes - 1) if episodes > 1 else 1.0)
 
 
 class DQN:
