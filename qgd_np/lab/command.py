@@ -51,10 +51,11 @@ def run(task, argv):
     except interrupts.Stopped:
         interrupts.ignore()
         script = f"run_{task.name}.py"
-        words = [sys.argv[0] if Path(sys.argv[0]).name == script else script, "--resume"]
+        script = sys.argv[0] if Path(sys.argv[0]).name == script else script
         saved = any(a.out.rglob("checkpoint*.h5"))  # it knows the rest
-        words += ["--out", str(a.out)] if saved else [w for w in argv if w != "--resume"]
-        print(f"\nstopped; go on with\n  {shlex.join(['python', *words])}", file=sys.stderr)
+        words = ["--out", str(a.out)] if saved else [word for word in argv if word != "--resume"]
+        line = shlex.join(["python", script, *words, "--resume"])
+        print(f"\nstopped; go on with\n  {line}", file=sys.stderr)
         raise
 
 
@@ -164,8 +165,8 @@ def make_runs(task, configs, a):
         pictures = figures.draw(paths, a.preset, a.out / (a.only or ""))
     for path in pictures:
         print(f"picture  {path}")
-    first = [path for path in pictures if path.stem == "comparison"]
-    print(f"open first: {[*first, *pictures, *paths][0]}")
+    first = [path for path in pictures if path.stem == "comparison"] + [*pictures, *paths]
+    print(f"open first: {first[0]}")
 
 
 def one_run(task, p, name, a):
@@ -191,7 +192,7 @@ def one_run(task, p, name, a):
         folder.mkdir(parents=True, exist_ok=True)
         problem = Problem(data, p, device)
         result = results(task, p, problem, about, controllers, checkpoint, folder, a)
-    print(f"{table(result)}\n{verdict(result)}\nresults  {folder / 'run.h5'}")
+    print(f"{table(result, a.policies)}\n{verdict(result)}\nresults  {folder / 'run.h5'}")
     return folder / "run.h5"
 
 

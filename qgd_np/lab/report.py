@@ -8,9 +8,10 @@ from .training import convergence
 
 
 def banner(about, data, before):
-    """Say on what the run is made, synthetic images loudly, and what is not as before it stopped."""
-    print(f"{data.name}: {len(data.train_images)} training, {len(data.test_images)} test images; "
-          f"{about['device']}, {about['threads']} BLAS threads; qgd_np {about['version']}")  # fmt: skip
+    """Say on what the run is made, synthetic images loudly, and what differs from `before`."""
+    n, test = len(data.train_images), len(data.test_images)
+    print(f"{data.name}: {n} training, {test} test images; {about['device']}, "
+          f"{about['threads']} BLAS threads; qgd_np {about['version']}")  # fmt: skip
     if data.name == "synthetic":
         print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
     for name in ("version", "device", "threads"):
@@ -34,9 +35,8 @@ def shown(training, episodes, quiet):
             left = tqdm.format_interval(seconds_left(seconds, new, E - training.done, asked))
             bar.set_postfix_str(
                 f"{left} left, loss {log['td_loss'][e]:.1e}, return {log['return'][e]:.2f}, "
-                f"accuracy {log['test_accuracy'][e]:.2f}, epsilon {log['epsilon'][e]:.2f}",
-                False,
-            )
+                f"accuracy {log['test_accuracy'][e]:.2f}, epsilon {log['epsilon'][e]:.2f}", False
+            )  # fmt: skip
             k = len(seconds) + 1
             bar.set_description_str(f"new x_1 {k}/{new} " if k <= new else "", False)
             bar.update()
@@ -60,14 +60,14 @@ def tracer(task, p, heading):
     """
     names = ["t", *FEATURES, *(f"Q {action}" for action in ACTIONS[task.name]), "action"]
     names += [f"{task.value}_t->_t+1".rjust(16), "f(x_t)", "f(x_t+1)", "reward", "TD loss", "line"]
-    seen = []
+    widths, traced = [3, *(max(7, len(name)) for name in names[1:])], []
 
     def line(cells):
-        print(" ".join(f"{cell:>{max(3 if name == 't' else 7, len(name))}}" for cell, name in zip(cells, names, strict=True)))
+        print(" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)))
 
     def trace(log, t):
-        if seen != [log]:
-            seen[:] = [log]
+        if traced != [log]:
+            traced[:] = [log]
             print(f"\n{heading(log)}")
             line(names)
         k, action = t - 1, ACTIONS[task.name][log.action[t - 1]]
@@ -75,7 +75,8 @@ def tracer(task, p, heading):
         value, f = (log.value[k - 1], log.objective[k - 1]) if k else first
         trains = bool(np.isfinite(log.td_loss[k]))
         line([
-            t, *(f"{v:.4f}" for v in (*log.state[k], *log.q[k])), action + "*" * int(trains and log.explored[k]),
+            t, *(f"{v:.4f}" for v in (*log.state[k], *log.q[k])),
+            f"{action}*" if trains and log.explored[k] else action,
             f"{value:.3g}->{log.value[k]:.3g}", f"{f:.5f}", f"{log.objective[k]:.5f}",
             *(f"{v:.2g}" if trains else "-" for v in (log.reward[k], log.td_loss[k])),
             task.lines[action][trains],
@@ -94,31 +95,27 @@ def aligned(headings, rows):
     return "\n".join(lines)
 
 
-def images(tree):
-    """What a run file's images are, for a heading; synthetic ones in capitals."""
-    return "SYNTHETIC images" if tree["data"] == "synthetic" else tree["data"]
-
-
-def table(tree):
+def table(tree, names):
     """A row per policy: mean and deviation over the K iterates of what it returns (D10).
 
-    Then, of several controllers, a row for each against each other policy.
+    names: of the first rows. Then, of several controllers, a row for each against each policy.
     """
     runs, K = tree["evaluation"], len(tree["iterate_seeds"])
     if not runs:
         return "no comparison: --iterates 0"
-    errors = [name for name in ("train", "validation") if f"{name}_accuracy" in runs["qgd"]]
+    runs = {name: runs[name] for name in [*names, *runs]}
+    errors = [k for k in ("train", "validation") if f"{k}_accuracy" in runs["qgd"]]
     errors = errors if tree["task"] == "reg" else []
-    headings = ["policy", "f at the end", "test accuracy", *(f"{name} error" for name in errors)]
     rows = []
     for name, run in runs.items():
         cells = [spread(run["objective"][:, -1]), spread(run["test_accuracy"][:, -1])]
-        cells += [f"{1 - run[f'{images}_accuracy'][:, -1].mean():.4f}" for images in errors]
+        cells += [f"{1 - run[f'{k}_accuracy'][:, -1].mean():.4f}" for k in errors]
         cells += [f"{run['gradients'].mean():.4g}", f"{run['seconds'].mean():.2f}"]
-        rows.append([name, *cells, margin(runs["qgd"], run) if name != "qgd" else ""])
+        rows.append([name, *cells, margin(runs["qgd"], run, True) if name != "qgd" else ""])
+    headings = ["policy", "f at the end", "test accuracy", *(f"{k} error" for k in errors)]
     headings += ["gradients", "seconds", "points that qgd is above"]
     over = f"{K} initial iterates, mean +- standard deviation" if K > 1 else "one initial iterate"
-    text = f"\n{images(tree)}; {over}, never trained on\n{aligned(headings, rows)}"
+    text = f"\n{tree['data']}; {over}, never trained on\n{aligned(headings, rows)}"
     ours = [name for name in runs if name.startswith("qgd")]
     others = [name for name in runs if name not in ours]
     if len(ours) > 1:
@@ -132,48 +129,45 @@ def spread(values):
     return f"{values.mean():.4f}" + (f" +- {values.std():.4f}" if len(values) > 1 else "")
 
 
-def margin(ours, theirs):
+def margin(ours, theirs, interval=False):
     """How far one policy's final test accuracy is above another's, in points, and on how many x_1.
 
-    From three iterates on with a 95 % interval by the bootstrap over them.
+    interval: from three on with a 95 % interval by the bootstrap over them.
     """
     points = 100 * (ours["test_accuracy"] - theirs["test_accuracy"])[:, -1]
     if not np.isfinite(points).all():
         return "diverged"
-    means = np.random.default_rng(0).choice(points, (9999, len(points))).mean(axis=1)
-    interval = "[{:+.1f}, {:+.1f}] ".format(*np.percentile(means, [2.5, 97.5]))
-    higher = f"on {(points > 0).sum()} of {len(points)}"
-    return f"{points.mean():+.1f} {interval if len(points) > 2 else ''}{higher}"
+    text = f"{points.mean():+.1f}"
+    if interval and len(points) > 2:
+        means = np.random.default_rng(0).choice(points, (9999, len(points))).mean(axis=1)
+        text += " [{:+.1f}, {:+.1f}]".format(*np.percentile(means, [2.5, 97.5]))
+    return f"{text} on {(points > 0).sum()} of {len(points)}"
 
 
 def settled(train):
-    """(whether a training has settled, None if it is too short to tell; the numbers that say so)."""
-    if len(train["td_loss"]) < 8:
-        return None, "too few episodes to tell"
-    drift, _, change, error = convergence(train)
-    text = (
-        f"max-Q ranges by {drift:.2g} % and the TD loss changes by {change:+.1f} +- {error:.1f} %"
-    )
-    return bool(drift < 1 and abs(change) < 10), f"{text} over the last quarter"
+    """Whether max-Q and the TD loss of a training have settled in its last quarter, and its row."""
+    drift, loss, change, error = convergence(train)
+    good = len(train["td_loss"]) >= 8 and drift < 1 and abs(change) < 10
+    return bool(good), (f"{drift:.2g} %", f"{loss:.2g}", f"{change:+.1f} +- {error:.1f} %")
 
 
 def verdict(tree):
     """Sentences computed from a run: did the training settle, and how does it compare."""
     train, runs, text = tree.get("train"), tree["evaluation"], []
     if train:
-        good, numbers = settled(train)
-        said = {True: "has settled", False: "has NOT settled", None: "may have settled"}[good]
-        text.append(f"The training {said}: {numbers}.")
-        if n := int((train["diverged_at"] > 0).sum()) or train["rejected"][-1]:
-            text.append(f"Diverged: {n} of {len(train['td_loss'])} episodes; "
-                        f"{train['rejected'][-1]} updates of theta not taken.")  # fmt: skip
+        good, (drift, _, change) = settled(train)
+        text.append(f"The training has {'' if good else 'NOT '}settled: over its last quarter max-Q "
+                    f"ranges by {drift} and the TD loss changes by {change}.")  # fmt: skip
+        if train["diverged_at"].any() or train["rejected"].any():
+            text.append(f"Diverged: {(train['diverged_at'] > 0).sum()} of {len(train['return'])} "
+                        f"episodes; {train['rejected'][-1]} updates of theta not taken.")  # fmt: skip
     final = {name: run["test_accuracy"][:, -1] for name, run in runs.items()}
-    finite = {name: values for name, values in final.items() if np.isfinite(values).all()}
+    finite = [name for name, values in final.items() if np.isfinite(values).all()]
     others = [name for name in finite if not name.startswith("qgd")]
     if others and "qgd" in finite:
         best = max(others, key=lambda name: final[name].mean())
         points = 100 * (final["qgd"] - final[best])
         text.append(f"Q-gradient descent ends {abs(points.mean()):.1f} points of test accuracy "
-                    f"{'above' if points.mean() > 0 else 'below'} {best}, the best of the others, "
-                    f"and higher on {(points > 0).sum()} of {len(points)} x_1.")  # fmt: skip
+                    f"{'above' if points.mean() > 0 else 'below'} {best}, the best of the others; "
+                    f"it is above it on {(points > 0).sum()} of {len(points)} x_1.")  # fmt: skip
     return "\n".join(text)

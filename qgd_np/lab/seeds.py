@@ -9,7 +9,6 @@ from tqdm import tqdm
 
 from .. import files
 from .report import aligned, margin, settled, spread
-from .training import convergence
 
 
 def run_seeds(a, argv, episodes):
@@ -48,17 +47,7 @@ def run_seeds(a, argv, episodes):
             for child in [*running]:
                 child.terminate()
             raise
-    if done := {name: a.out / name / "run.h5" for name in episodes if name not in failed}:
-        print(summary({name: files.read(path) for name, path in done.items()}))
-        paths = [*done.values()]
-        if not a.no_figures:
-            from .. import figures  # matplotlib is slow to import
-
-            alone = all(path.parent.parent == a.out for path in paths)  # a run a seed
-            for path in (
-                figures.several(paths, a.out) if alone else figures.draw(paths, a.preset, a.out)
-            ):
-                print(f"picture  {path}")
+    finish(a, [name for name in episodes if name not in failed])
     if failed:
         print(f"error: {', '.join(failed)} failed; the messages stand above", file=sys.stderr)
     return 2 if failed else 0
@@ -73,21 +62,31 @@ def local_process(words, threads):
     )  # fmt: skip
 
 
-def summary(trees):
+def finish(a, names):
+    """Print a table of the runs that are done, and draw them all in one picture."""
+    trees = {name: files.read(a.out / name / "run.h5") for name in names}
+    if trees:
+        print(summary(trees, a.policies))
+    if trees and not a.no_figures:
+        from .. import figures  # matplotlib is slow to import
+
+        draw = figures.draw if "/" in names[0] else figures.several  # several runs a seed, or one
+        paths = [a.out / name / "run.h5" for name in names]
+        for path in draw(paths, *[a.preset] * ("/" in names[0]), out=a.out):
+            print(f"picture  {path}")
+
+
+def summary(trees, others):
     """A row per run: its training, what its controller reaches, and how far it is above whom."""
-    tree = next(iter(trees.values()))
-    others = [name for name in tree["evaluation"] if name != "qgd"]
-    reached = ["f at the end", "test accuracy"] if tree["evaluation"] else []
     rows, good = [], 0
     for name, tree in trees.items():
-        drift, loss, change, error = convergence(tree["train"])
-        row, runs = (
-            [name, f"{drift:.2g} %", f"{loss:.2g}", f"{change:+.1f} +- {error:.1f} %"],
-            tree["evaluation"],
-        )
-        row += [spread(runs["qgd"][k][:, -1]) for k in ("objective", "test_accuracy") if runs]
-        rows.append([*row, *(margin(runs["qgd"], runs[other]) for other in others)])
-        good += bool(settled(tree["train"])[0])
-    headings = ["last quarter", "max-Q ranges by", "TD loss", "changed by", *reached]
-    text = aligned([*headings, *(f"points above {name}" for name in others)], rows)
-    return f"\n{tree['data']}\n{text}\nThe training has settled on {good} of {len(trees)}."
+        settles, cells = settled(tree["train"])
+        good += settles
+        rows.append([name, *cells])
+        if runs := tree["evaluation"]:
+            rows[-1] += [spread(runs["qgd"][k][:, -1]) for k in ("objective", "test_accuracy")]
+            rows[-1] += [margin(runs["qgd"], runs[other]) for other in others]
+    headings = ["last quarter:", "max-Q ranges by", "TD loss", "changes by", "f at the end"]
+    headings += ["test accuracy", *(f"points above {other}" for other in others)]
+    text = f"{tree['data']}\n{aligned(headings[: len(rows[0])], rows)}"
+    return f"\n{text}\nThe training has settled on {good} of {len(trees)}."
