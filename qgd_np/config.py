@@ -39,13 +39,14 @@ class Config:
 
     # the environment
     steps: int = option(100, "candidates in an episode, T (paper 4.2)")
-    M: int = option(0, "M; 0: four fifths of the steps, for lambda two fifths (D18, D22)")
+    M: int = option(10, "length of Eq. 4's list, window of feature three (D6, D18)")
+    first: float = option(0.8, "step at which the DQN is asked first, below 1 as a share of T; 0: as printed (D18)")
     f_lb: float = option(0.8, "lower bound in the reward, f_lb, g_lb or h_lb (D12, D25)")
     gap: float = option(0.1, "least value of f - f_lb in the reward (D25)")
     c1: float = option(0.01, "reward of a step that is no accept (D12)")
     c2: float = option(0.01, "reward of an accept (D12)")
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g as printed (D14)", ("error", "g"))
-    returns: str = option("lower", "the last candidate, or xbar if f is lower (D10)", ("last", "lower"))
+    returns: str = option("lower", "x_T, x_{T+1}, or the lower of it and xbar (D10)", ("printed", "last", "lower"))
     starts: int = option(20, "x_1 used in turn; 1: as printed, 0: a new one each episode (D21)")
 
     # Q-learning
@@ -74,12 +75,17 @@ class Config:
     seed: int = option(0, "the one root seed; everything random follows from it")
     tf32: bool = option(False, "TensorFloat-32 products on a GPU")
 
+    def asked_from(self, printed):
+        """The first t at which the DQN is asked: `printed` as printed, else what `first` says (D18)."""
+        step = self.first if self.first >= 1 else self.first * self.steps
+        return max(1, round(step)) if self.first else printed
+
 
 # what differs for the regularization coefficient
 REG = dict(
     train_size=1000, validation_size=5000,  # paper 4.5, D14
     f_lb=0.62, gap=0.02, gamma=0.97, n_steps=1,  # D18, D24, D25
-    A=20, B=20, accepts=0.0, epsilon_episodes=120,  # D17, D19, D26
+    A=20, B=20, accepts=0.0, epsilon_episodes=120, first=0.4,  # D17, D18, D19, D26
     returns="last", beta_episodes=150,  # D10, D24
 )  # fmt: skip
 TASKS = {"lr": {}, "reg": REG}
@@ -97,8 +103,7 @@ def make(task, *changes):
         raise ConfigError(f"{min(unknown)}: no parameter has this name")
     config = Config(**values)
     check(config)
-    fifths = 4 if task == "lr" else 2  # which converges best (D18)
-    return config if config.M else dataclasses.replace(config, M=max(1, fifths * config.steps // 5))
+    return config
 
 
 def check(config):
@@ -106,16 +111,16 @@ def check(config):
     ranges = {
         f"from 1 to {LARGEST}": (
             lambda v: 1 <= v <= LARGEST,
-            "train_size steps episodes batch A n_steps epsilon_episodes beta_episodes",
+            "train_size steps M episodes batch A n_steps epsilon_episodes beta_episodes",
         ),
         f"from 0 to {LARGEST}": (
-            lambda v: 0 <= v <= LARGEST, "validation_size M starts B target_every",
+            lambda v: 0 <= v <= LARGEST, "validation_size starts B target_every",
         ),
         f"sizes from 1 to {LARGEST}": (
             lambda v: len(v) > 0 and all(1 <= n <= LARGEST for n in v), "hidden dqn_hidden",
         ),
         "above 0": (lambda v: v > 0, "alpha_c alpha gap beta beta_last"),
-        "at least 0": (lambda v: v >= 0, "lambda_c seed c1 c2"),
+        "at least 0": (lambda v: v >= 0, "lambda_c first seed c1 c2"),
         "from 0 to 1": (lambda v: 0 <= v <= 1, "gamma epsilon_first epsilon_last accepts"),
     }  # fmt: skip
     rules = [(holds(getattr(config, name)), name, wanted)
@@ -128,7 +133,7 @@ def check(config):
     rules += [
         (max(c.c1, c.c2) < 1e300 * c.gap, "gap", "so large that c / gap stays finite"),
         (c.gamma < 1 or c.horizon == "endless", "gamma", "below 1 with --horizon returned"),
-        (c.M <= c.steps, "M", f"at most the number of steps, {c.steps}"),
+        (c.asked_from(c.M) <= c.steps, "first" if c.first else "M", f"at most the steps, {c.steps}"),
         (c.label == "fresh" or c.n_steps == 1, "label", "fresh with --n-steps above 1 (D16)"),
     ]
     for holds, name, wanted in rules:

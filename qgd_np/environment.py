@@ -95,23 +95,25 @@ def remembered(steps):
     return once
 
 
-def returned(t, x, xbar, f, p):
-    """The candidate x of step t or, in the last step, xbar if f is lower there (D10).
+def returned(x_t, x, xbar, f, p):
+    """x* after step T (D10), where x is x_{T+1}, the candidate that no step can reject any more.
 
-    No step follows that could reject the last candidate. p.returns "last": x.
+    p.returns: "printed", x_T; "last", x_{T+1}; "lower", the better of x_{T+1} and xbar.
     """
-    last = t == p.steps and p.returns == "lower"
-    return xbar if last and f(xbar) < f(x) < math.inf else x
+    if p.returns == "printed":
+        return x_t
+    return x if p.returns == "last" or f(x) <= f(xbar) else xbar
 
 
-def ending(t, r, f_x, m_x, p):
+def ending(t, r, f_x, m_end, p):
     """(r, over): the reward of step t, and whether no state follows.
 
-    f_x: what must be finite; m_x: what the reward looks at. Divergence earns nothing (D23); no state
-    follows step T (D27), whose result counts as if it were earned for ever (D28).
+    f_x: what must be finite; m_end: what the reward looks at, at x* if the episode ends here (D10).
+    Divergence earns nothing (D23); no state follows step T (D27), and what step T ends in counts as
+    if it were earned for ever (D28).
     """
     if not math.isfinite(f_x):
         return 0.0, True
     if t == p.steps and p.horizon == "returned":
-        r += p.gamma / (1 - p.gamma) * p.c1 / max(m_x - p.f_lb, p.gap)
+        r += p.gamma / (1 - p.gamma) * p.c1 / max(m_end - p.f_lb, p.gap)
     return r, t == p.steps and p.horizon != "endless"

@@ -19,13 +19,13 @@ def controller_tree(task, Q, p):
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
     about = dict(features=list(FEATURES), feature_map=FEATURE_MAP, actions=list(ACTIONS[task.name]))
-    return tree | about | {"sizes": np.array(Q.net.sizes), "M": p.M, "steps": p.steps}
+    return tree | about | {"sizes": np.array(Q.net.sizes), "M": p.M, "first": p.first}
 
 
-def load_controller(task, name, p):
+def load_controller(task, name, p, given):
     """Return the DQN of a run file, a controller or a shipped one's bare name, and its config.
 
-    The config is p with the M of the training. Raises FileError for a file that holds none, or one
+    The config is p with M and `first` of the training, unless they are `given`. Raises FileError for a file that holds none, or one
     made for another task or with other features than those here.
     """
     path = SHIPPED / f"{name}.h5"
@@ -45,13 +45,13 @@ def load_controller(task, name, p):
             W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
         if Q.net.sizes[0] != len(FEATURES) or Q.net.sizes[-1] != len(ACTIONS[task.name]):
             raise ValueError("sizes")
-        M = max(1, round(int(tree["M"]) * p.steps / int(tree["steps"])))
-        return Q, config.make(task.name, vars(p), {"M": M})
+        own = {"M": int(tree["M"]), "first": float(tree["first"])}
+        return Q, config.make(task.name, vars(p), own, given)
     except (KeyError, ValueError, TypeError, config.ConfigError) as error:
         raise files.FileError(f"{path}: the controller in it is not complete") from error
 
 
-def load_controllers(task, names, p):
+def load_controllers(task, names, p, given=()):
     """Return {policy: (DQN, its config)}: the first is "qgd", others bear their file's name.
 
     Raises as load_controller, and ConfigError for a name that stands twice.
@@ -62,7 +62,7 @@ def load_controllers(task, names, p):
         label = f"qgd {label}" if found else "qgd"
         if label in found:
             raise config.ConfigError(f"--controller {path}: a second one named {label}; rename it")
-        found[label] = load_controller(task, path, p)
+        found[label] = load_controller(task, path, p, dict(given))
     return found
 
 

@@ -73,7 +73,7 @@ def line_search(memory):
 
     def policy(problem, x_1, p, log):
         search = LineSearch(problem.f, p.alpha_c, memory)
-        return q_gradient_descent_alpha(search, x_1, search, replace(p, M=1), log)
+        return q_gradient_descent_alpha(search, x_1, search, replace(p, first=1), log)
 
     return policy
 
@@ -88,7 +88,7 @@ def rule(choose, **changes):
     """A policy of `Task`: Algorithm 1 with a_t = choose(t, T) and these values of the config."""
 
     def policy(problem, x_1, p, log):
-        p = replace(p, M=1, **changes)
+        p = replace(p, first=1, **changes)
         Q = Scripted(lambda t: choose(t, p.steps))
         return q_gradient_descent_alpha(problem.f, x_1, Q, p, log)
 
@@ -107,7 +107,7 @@ def scheduled(rate):
         for t in range(1, p.steps + 1):
             xbar, x = x, x - rate(t, p.steps) * problem.f.gradient(x)
             log(t, x, rate(t, p.steps), ACCEPT)
-        return returned(p.steps, x, xbar, problem.f, p)
+        return returned(xbar, x, xbar, problem.f, p)
 
     return policy
 
@@ -133,7 +133,7 @@ def adam(rate):
             root = namespace(v).sqrt(v / (1 - 0.999**t)) + 1e-8
             xbar, x = x, f.point(x.x - rate * (m / (1 - 0.9**t)) / root)
             log(t, x, rate, ACCEPT)
-        return returned(p.steps, x, xbar, f, p)
+        return returned(xbar, x, xbar, f, p)
 
     return policy
 
@@ -187,7 +187,7 @@ def rhythm(actions, **changes):
 
     def policy(problem, x_1, p, log):
         Q = Scripted(lambda t: actions[(t - 1) % len(actions)])
-        return q_gradient_descent_lambda(problem.f, x_1, Q, replace(p, M=1, **changes), log)
+        return q_gradient_descent_lambda(problem.f, x_1, Q, replace(p, first=1, **changes), log)
 
     return policy
 

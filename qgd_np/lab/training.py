@@ -90,11 +90,11 @@ class Log:
         self.action, self.explored = np.full(T, -1, np.int8), np.zeros(T, bool)
         self.state, self.q = np.full((T, len(FEATURES)), np.nan), np.full((T, k), np.nan)
         self.error = {name: np.full(T, np.nan) for name in self.errors}
-        self.objective_1, self.diverged_at, self.x = f(x_1, 0.0), 0, x_1
+        self.objective_1, self.diverged_at = f(x_1, 0.0), 0
 
     def __call__(self, t, x, value, a, r=math.nan, loss=math.nan, s=None):
         """Keep step t: x_{t+1}, alpha_{t+1} or lambda_{t+1}, a_t, r_{t+1}, the TD loss, s_t."""
-        i, self.x = t - 1, x
+        i = t - 1
         self.objective[i] = self.f(x, value)
         self.value[i], self.action[i], self.reward[i], self.td_loss[i] = value, a, r, loss
         if math.isfinite(self.objective[i]):  # a net of NaN would still name a class for each image
@@ -111,7 +111,7 @@ class Log:
 
     def close(self, x):
         """The episode has returned x: the last step shows it (D10)."""
-        self.seconds = time.perf_counter() - self.started
+        self.x, self.seconds = x, time.perf_counter() - self.started
         first = int(np.argmax(~np.isnan(self.state[:, 0])))  # where d(xbar) was taken before a step
         self.gradients = int((self.action == ACCEPT).sum() + (self.action[first] != ACCEPT))
         if not self.diverged_at:
@@ -161,13 +161,13 @@ class Training:
         look = self.problem.f if self.task.name == "reg" else lambda x, alpha: self.problem.f(x)
 
         def logs(e):
-            return Log(look, self.x_1(e), self.Q, self.p, trace=trace, e=e)
+            self.current = Log(look, self.x_1(e), self.Q, self.p, trace=trace, e=e)
+            return self.current
 
         algorithm = self.task.learn(self.problem, self.x_1, self.Q, self.Q.theta, self.memory, self.p,
                                     logs, self.done + 1)  # fmt: skip
-        for log in algorithm:
-            self._record(log.close(log.x))
-            yield log
+        for x in algorithm:
+            yield self._record(self.current.close(x))
 
     def _record(self, log):
         e, train = self.done, self.log
@@ -181,6 +181,7 @@ class Training:
         train["diverged_at"][e], train["rejected"][e] = log.diverged_at, self.Q.rejected
         train["seconds"][e] = log.seconds
         self.done += 1
+        return log
 
     def _held_out_states(self):
         """States s_M, ..., s_T of an episode of random actions from an x_1 never trained on."""
