@@ -1,25 +1,63 @@
 """Runs of a tenth of a second through the command line, and what the tests of commands share."""
+# ruff: noqa: E402
 
 import functools
+import io
 import os
 import shutil
 import signal
 import sys
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
-from kill_resume import SMALL, TASKS, make_archive
-
-from qgd_np import backend, config, files
-from qgd_np.files import interrupts
-from qgd_np.images import data
-from qgd_np.lab import command, experiment
-from qgd_np.lab.flags import parser
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import run_lr
+import run_reg
+from qgd_np import backend, config, files
+from qgd_np.files import interrupts
+from qgd_np.images import load
+from qgd_np.lab import command, flags
+from qgd_np.lab.training import Problem, Training
+
+TASKS = {"lr": run_lr.TASK, "reg": run_reg.TASK}
+SMALL = [
+    "--steps", "10", "--hidden", "5", "--iterates", "1", "--train-size", "200",
+    "--validation-size", "20", "--no-figures", "--quiet", "--device", "cpu",
+]  # fmt: skip
+RECORDS = 50  # per batch: 250 training images
 EPISODES = 6
 POLICIES = {"lr": ["gd", "armijo", "nonmonotone", "pattern9", "qgd"], "reg": ["gd", "qgd"]}
 both = pytest.mark.parametrize("task", ["lr", "reg"])
+
+
+def make_archive(folder, seed=0):
+    """Write a tiny archive in the official binary layout; return its path."""
+    path, rng = folder / "tiny.tar.gz", np.random.default_rng(seed)
+    with tarfile.open(path, "w:gz") as tar:
+        for batch in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"):
+            label = np.arange(RECORDS)[:, None] % 10  # images of a class are alike
+            pixels = 20 * label + rng.integers(0, 60, (RECORDS, 3072))
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{batch}.bin")
+            member.size = RECORDS * 3073
+            tar.addfile(member, io.BytesIO(np.hstack([label, pixels]).astype(np.uint8).tobytes()))
+    return path
+
+
+def differences(one, other, place=""):
+    """The places where two trees are not equal bit for bit, but for `seconds`."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = sorted((one.keys() | other.keys()) - {"seconds"})
+        found = [differences(one.get(k), other.get(k), f"{place}/{k}") for k in names]
+        return [place for places in found for place in places]
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        equal = (one.dtype, one.shape) == (other.dtype, other.shape)
+        return [] if equal and one.tobytes() == other.tobytes() else [place]
+    return [] if type(one) is type(other) and one == other else [place]
 
 
 @pytest.fixture(autouse=True)
@@ -83,15 +121,16 @@ def checkpoint(folder):
     return files.read(folder / "checkpoint.h5", "checkpoint")["training"]
 
 
-loaded = functools.cache(data.load)
+loaded = functools.cache(load)
 
 
 def training(task, small, **changes):
     """A Training as the command line makes it, before its first episode."""
-    given = config.chosen(parser(TASKS[task]).parse_args(small))
-    p = config.make(task, given, changes)
+    given = vars(flags.parser(TASKS[task]).parse_args(small))
+    given = {name: value for name, value in given.items() if name not in flags.FLAGS}
+    p = config.make(task, given | {"hidden": tuple(given["hidden"])}, changes)
     images = loaded(small[1], p.train_size, p.validation_size)
-    return experiment.Training(TASKS[task], experiment.Problem(images, p), p)
+    return Training(TASKS[task], Problem(images, p), p)
 
 
 def content(folder):

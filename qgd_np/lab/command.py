@@ -1,11 +1,11 @@
 """The command line of run_lr.py and run_reg.py: from the flags to a run file, and going on."""
 
+import contextlib
 import gc
 import json
 import os
 import shlex
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +23,6 @@ from .seeds import run_seeds
 from .training import Problem, Training
 
 KEPT = ("preset", "data", "device", "seeds", "controller", "iterates", "iterate_seed", "policies")
-SAVE_SECONDS = 60  # as soon as an episode ends so long after the last save
 
 
 def main(task, argv=None):
@@ -50,11 +49,9 @@ def run(task, argv):
         return make_runs(task, configs, a)
     except interrupts.Stopped:
         interrupts.ignore()
-        script = f"run_{task.name}.py"
-        script = sys.argv[0] if Path(sys.argv[0]).name == script else script
         saved = any(a.out.rglob("checkpoint*.h5"))  # it knows the rest
         words = ["--out", str(a.out)] if saved else [word for word in argv if word != "--resume"]
-        line = shlex.join(["python", script, *words, "--resume"])
+        line = shlex.join(["python", sys.argv[0], *words, "--resume"])
         print(f"\nstopped; go on with\n  {line}", file=sys.stderr)
         raise
 
@@ -62,8 +59,8 @@ def run(task, argv):
 def settings(task, given):
     """All flags: those that are given, else those of the run that is gone on with, else defaults.
 
-    And `fields`, what is given of the config, and `runs`, {folder of a run below --out, "" if it is
-    the only one: what it changes against the default config}.
+    And `fields`, those of the config among them, and `runs`, {folder below --out: what the run in
+    it changes against the default config}.
     """
     last = "seeds" if "seeds" in given else given.get("seed", 0)
     default = f"runs/{task.name}-{given.get('preset', 'default')}-{last}"
@@ -72,17 +69,14 @@ def settings(task, given):
         given["policies"] = [*task.policies]
     kept = earlier(task, given) if "resume" in given else {}
     a = SimpleNamespace(**flags.DEFAULTS | {"policies": [*task.default]} | kept | given)
-    a.fields = {name: value for name, value in vars(a).items() if name not in flags.FLAGS}
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in a.fields.items()}
-    first = fields.pop("seed", 0)
-    seeds = range(*map(int, a.seeds.split(":"))) if a.seeds else [first]
-    a.runs = {
-        f"seed-{seed}/{name}".strip("/") if a.seeds else name: own | fields
-        for seed in seeds
-        for name, own in presets.runs(a.preset, task.name, seed).items()
-    }
-    if a.only:
-        a.runs = {name: own for name, own in a.runs.items() if name == a.only}
+    fields = {name: value for name, value in vars(a).items() if name not in flags.FLAGS}
+    a.fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    rest = {name: value for name, value in a.fields.items() if name != "seed"}
+    a.runs = {}
+    for seed in range(*map(int, a.seeds.split(":"))) if a.seeds else [a.fields.get("seed", 0)]:
+        for name, own in presets.runs(a.preset, task.name, seed).items():
+            name = f"seed-{seed}/{name}".strip("/") if a.seeds else name
+            a.runs |= {name: own | rest} if a.only in (None, name) else {}
     a.quiet |= a.trace or a.only is not None  # a bar would break their lines
     return a
 
@@ -91,58 +85,57 @@ def check(task, a, configs):
     """Raise ConfigError for flags that do not fit each other or the configs of the runs."""
     blind = [p for p in configs.values() if not p.validation_size]
     on_h = task.name == "reg" and not a.controller and any(p.reward == "error" for p in blind)
-    own_seeds = presets.PRESETS[a.preset].runs is presets.TEN_SEEDS
-    for broken, message in (
-        (not configs, f"--only {a.only}: no run has this name"),
-        (a.seeds and (a.trace or a.controller or "seed" in a.fields or own_seeds),
-         "--seeds: leave it out with --seed, --trace, --controller and a preset of ten seeds"),
-        (a.controller and len(configs) > 1, "--controller is for one run: choose another preset"),
-        (a.controller and not a.iterates, "--iterates 0: --controller would not be used"),
-        (on_h, "--validation-size 0: the reward needs such images, or give --reward g"),
-        (blind and "search" in a.policies,
-         "--validation-size 0: the policy search needs such images"),
-    ):  # fmt: skip
+    ten = presets.PRESETS[a.preset].runs is presets.TEN_SEEDS
+    alone = a.trace or a.controller or "seed" in a.fields or ten
+    rules = {
+        f"--only {a.only}: no run has this name": not configs,
+        "--seeds goes with no --seed, --trace, --controller or ten seeds": a.seeds and alone,
+        "--controller: this preset makes several runs": a.controller and len(configs) > 1,
+        "--iterates 0: --controller would not be used": a.controller and not a.iterates,
+        "--validation-size 0: the reward needs such images, or give --reward g": on_h,
+        "--validation-size 0: search needs such images": blind and "search" in a.policies,
+    }
+    for message, broken in rules.items():
         if broken:
             raise ConfigError(message)
 
 
 def earlier(task, given):
-    """The flags that the run in --out was begun with, which the given ones must not contradict.
+    """The flags that the run in --out was begun with, {} if there is none.
 
-    Raises ConfigError for one that does. If there is no run yet, says so and returns {}.
+    Raises ConfigError for a given one that contradicts them.
     """
-    out = given["out"]
-    found = {file.parent for depth in ("", "*/", "*/*/") for file in out.glob(f"{depth}*.h5")}
-    for folder in sorted(found):
-        if tree := checkpoint_in(folder) or result_in(folder):
-            kept = json.loads(tree["flags"])
-            if (tree["task"], out / kept.pop("folder")) != (task.name, folder):
-                raise ConfigError(f"--out {out}: {folder} is no run of run_{task.name}.py there")
-            before = json.loads(tree["config"]) | kept
-            for name in {*before} & {*given} - {"data"}:  # images are compared by content
-                value, old = given[name], before[name]
-                if value not in (old, "auto") and not (name == "episodes" and value > old):
-                    raise ConfigError(
-                        f"{flags.written(name, value)}: the run in {out} has "
-                        f"{flags.written(name, old)}; leave it out, or choose another folder"
-                    )
-            given.pop("device", None)
-            return kept
-    print(f"no run in {out} yet: starting from the beginning")
-    return {}
+    out, tree = given["out"], None
+    places = {file.parent for depth in ("", "*/", "*/*/") for file in out.glob(f"{depth}*.h5")}
+    for folder in sorted(places):
+        with contextlib.suppress(files.FileError):  # another run's, or refused when its turn comes
+            checkpoint, result = found_in(folder)
+            if tree := checkpoint or result:
+                break
+    if not tree:
+        print(f"no run in {out} yet: starting from the beginning")
+        return {}
+    kept = json.loads(tree["flags"])
+    if (tree["task"], out / kept.pop("folder")) != (task.name, folder):
+        raise ConfigError(f"--out {out}: {folder} is no run of run_{task.name}.py there")
+    before = json.loads(tree["config"]) | kept
+    for name in {*before} & {*given} - {"data"}:  # images are compared by content
+        value, old = given[name], before[name]
+        if value not in (old, "auto") and not (name == "episodes" and value > old):
+            value, old = flags.written(name, value), flags.written(name, old)
+            raise ConfigError(f"{value}: the run in {out} has {old}; leave it out, or choose "
+                              "another folder")  # fmt: skip
+    given.pop("device", None)
+    return kept
 
 
-def result_in(folder):
-    """The tree of run.h5 in a folder, or None."""
-    return files.read(folder / "run.h5", "run") if (folder / "run.h5").exists() else None
-
-
-def checkpoint_in(folder):
-    """The tree of the latest checkpoint in a folder, or None; says so if it is the one before."""
-    tree, path = files.read_latest(folder / "checkpoint.h5", "checkpoint") or (None, None)
-    if tree and path.name != "checkpoint.h5":
+def found_in(folder):
+    """The trees of the latest checkpoint and of run.h5 in a folder, None for what is not there."""
+    checkpoint, path = files.read_latest(folder / "checkpoint.h5", "checkpoint") or (None, None)
+    if checkpoint and path.name != "checkpoint.h5":
         print(f"checkpoint.h5 in {folder} is damaged or gone: going on from {path.name}")
-    return tree
+    result = folder / "run.h5"
+    return checkpoint, files.read(result, "run") if result.exists() else None
 
 
 def refuse_results(folder, advice):
@@ -153,18 +146,18 @@ def refuse_results(folder, advice):
 
 def make_runs(task, configs, a):
     """Make the runs of a preset, one for most presets, and the pictures."""
-    paths, pictures = [], []
+    paths = []
     for name, p in configs.items():
         if name:
             print(f"-- {name}")
         paths.append(one_run(task, p, name, a))
         gc.collect()  # f and its points hold each other: free the images before the next run
-    if not a.no_figures:
-        from .. import figures  # matplotlib is slow to import
+    if a.no_figures:
+        return print(f"to draw it: python -m qgd_np.figures {a.out}")
+    from .. import figures  # matplotlib is slow to import
 
-        pictures = figures.draw(paths, a.preset, a.out / (a.only or ""))
-    for path in pictures:
-        print(f"picture  {path}")
+    pictures = figures.draw(paths, a.preset, a.out / (a.only or ""))
+    print(*(f"picture  {path}" for path in pictures), sep="\n")
     first = [path for path in pictures if path.stem == "comparison"] + [*pictures, *paths]
     print(f"open first: {first[0]}")
 
@@ -172,7 +165,7 @@ def make_runs(task, configs, a):
 def one_run(task, p, name, a):
     """Train (or load) one DQN, compare it, write run.h5 in its folder; returns that path."""
     folder, controllers = a.out / name, {}
-    checkpoint, result = (checkpoint_in(folder), result_in(folder)) if a.resume else (None, None)
+    checkpoint, result = found_in(folder) if a.resume else (None, None)
     if before := checkpoint or result:  # its defaults may have been others
         old = config.from_json(before["config"])
         p = config.make(task.name, vars(old), {"episodes": max(p.episodes, old.episodes)})
@@ -180,7 +173,7 @@ def one_run(task, p, name, a):
     if not finished and not checkpoint:
         refuse_results(folder, ", but no checkpoint to go on from: choose another folder")
     if a.controller and not finished:
-        controllers = load_controllers(task, a.controller, p)
+        controllers = load_controllers(task, a.controller, p, a.fields)
         p = controllers["qgd"][1]
     device = backend.choose(a.device, p.tf32)
     data = load(a.data, p.train_size, p.validation_size)
@@ -189,7 +182,6 @@ def one_run(task, p, name, a):
         raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
     banner(about, data, before or about)
     if not finished:
-        folder.mkdir(parents=True, exist_ok=True)
         problem = Problem(data, p, device)
         result = results(task, p, problem, about, controllers, checkpoint, folder, a)
     print(f"{table(result, a.policies)}\n{verdict(result)}\nresults  {folder / 'run.h5'}")
@@ -210,19 +202,26 @@ def description(task, p, data, device, name, a):
 
 def results(task, p, problem, about, controllers, checkpoint, folder, a):
     """Train a DQN, if none is given, and compare it; returns the tree that is now in run.h5."""
-    tree = about | {"kind": "run", "evaluation": {}}
-    if not controllers:
-        training = Training(task, problem, p)
+    seeds = range(a.iterate_seed, a.iterate_seed + a.iterates)
+    tree = about | {"kind": "run", "iterate_seeds": np.array(seeds, np.int64), "evaluation": {}}
+    training = None if controllers else Training(task, problem, p)
+    folder.mkdir(parents=True, exist_ok=True)
+    if training:
         if checkpoint:
             training.restore(checkpoint["training"])
         train(training, about, folder / "checkpoint.h5", a)
         controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log
     tree["dqn"] = controller_tree(task, *controllers["qgd"])
-    seeds = range(a.iterate_seed, a.iterate_seed + a.iterates)
-    tree["iterate_seeds"] = np.array(seeds, np.int64)
     if seeds:
-        tree["evaluation"] = compare(task, problem, controllers, p, seeds, a)
-    if "train" in tree:
+        heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {seeds[0]}"
+        trace = tracer(task, p, heading) if a.trace else None
+        total = len({*controllers, *a.policies}) * len(seeds)
+        with tqdm(desc="comparing", total=total, leave=False, disable=a.quiet) as bar:
+            tree["evaluation"] = evaluate(
+                task, problem, controllers, p, seeds, a.policies,
+                lambda name, k: bar.set_postfix_str(name) or bar.update(), trace,
+            )  # fmt: skip
+    if training:
         files.write(folder / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
     files.write(folder / "run.h5", tree)
     return tree
@@ -236,8 +235,7 @@ def train(training, about, path, a):
         files.write(path, tree, keep_previous=True)
 
     E, snapshot = training.p.episodes, training.tree()
-    saved, saved_at = training.done, time.monotonic()
-    heading = lambda log: f"training episode {log.e}, epsilon {log.Q.epsilon:.2f}"  # noqa: E731
+    heading = "training episode {0.e}, epsilon {0.Q.epsilon:.2f}"
     trace = tracer(training.task, training.p, heading) if a.trace else None
     try:
         save()
@@ -245,27 +243,10 @@ def train(training, about, path, a):
             snapshot = training.tree()
             if a.only:  # for the process that has begun this one
                 print(f"episode {training.done} of {E}", flush=True)
-            late = time.monotonic() - saved_at > SAVE_SECONDS
-            if late or training.done - saved >= a.checkpoint_episodes:
+            if training.done % a.checkpoint_episodes == 0 or training.done == E:
                 save()
-                saved, saved_at = training.done, time.monotonic()
-        save()
     except interrupts.Stopped:
         interrupts.ignore()
         save()
         print(f"\n{snapshot['done']} of {E} episodes are saved", file=sys.stderr)
         raise
-
-
-def compare(task, problem, controllers, p, seeds, a):
-    """The closing comparison, with a bar over its runs."""
-    heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {seeds[0]}"
-    trace = tracer(task, p, lambda log: heading) if a.trace else None
-    total = len({*controllers, *a.policies}) * len(seeds)
-    with tqdm(desc="comparing", total=total, leave=False, disable=a.quiet) as bar:
-
-        def begins(name, k):
-            bar.set_postfix_str(f"{name}, x_1 of seed {seeds[k]}", refresh=False)
-            bar.update()
-
-        return evaluate(task, problem, controllers, p, seeds, a.policies, begins, trace)

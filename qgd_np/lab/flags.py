@@ -74,7 +74,7 @@ FLAGS = {  # those of a run: default, how argparse takes it, text
     "help_all": (False, SWITCH, "all flags, in groups"),
     "only": (None, dict(metavar="RUN"), "of several runs, the one of this name"),
     "workers": (0, dict(type=whole, metavar="N"), "runs of --seeds at a time; 0: one a core"),
-    "checkpoint_episodes": (50, dict(type=count, metavar="N"), "save after N episodes"),
+    "checkpoint_episodes": (20, dict(type=count, metavar="N"), "save after N episodes"),
 }
 DEFAULTS = {name: default for name, (default, _, _) in FLAGS.items()}
 RARE = ("only", "workers", "checkpoint_episodes")  # not on the first screen; of the config, on it:

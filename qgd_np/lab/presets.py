@@ -1,8 +1,8 @@
 """Named sets of values for the flags: one for each experiment of the paper, and what it lacks.
 
-What the paper does not give keeps its default (config.py). So of the presets that follow its rule
-three things are ours: f - f_lb is at least `gap` (D25), an episode whose numbers are not finite ends
-and an update that would lead there is not taken (D23), and the images are standardised (D4).
+What the paper does not give keeps its default (config.py). So in the presets that follow its rule
+two things are ours: f - f_lb is at least `gap` (D25), and an episode that diverges ends, as an
+update that would is not taken (D23).
 """
 
 import textwrap
@@ -31,12 +31,12 @@ def of_default(*names):
     return {name: getattr(Config, name) for name in names}
 
 
-# what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
+# as printed: plain gradient descent by Eq. 10, no target network, one x_1, x_T returned (4.2)
 PAPER = dict(
     alpha_c=1.0, alpha=1.0, steps=100, episodes=200, batch=64,
     beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1,
     label="fresh", A=10, B=5, **epsilon(1.0, 0.1, 50), explore="uniform", horizon="endless",
-    returns="last", M=5, starts=1, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
+    returns="printed", first=0.0, M=5, starts=1, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
 )  # fmt: skip
 AS_PRINTED = ("M", "first", "alpha", "steps", "episodes", "returns")  # in each of the causes
 
@@ -90,10 +90,7 @@ def changes(name):
 
 
 def runs(name, task, seed):
-    """{name of a run: its changes against the defaults}; ten seeds begin at the given one.
-
-    Raises ConfigError for a name that is no preset of this task.
-    """
+    """{name of a run: its changes against the defaults}; ten seeds begin at the given one."""
     preset = PRESETS.get(name)
     if not preset or task not in preset.tasks:
         where = f"is for run_{preset.tasks[0]}.py" if preset else "is not known"
@@ -108,13 +105,17 @@ def listing():
     """What each preset of both tasks changes against the one it starts from, as text."""
     rows = []
     for names, preset in TABLE.items():
-        ten = " in ten runs, of the seeds from --seed on" if preset.runs is TEN_SEEDS else ""
-        only = " (run_reg.py)" if preset.tasks == ("reg",) else ""
-        rows.append((names, (preset.base or "the defaults") + ten + only, preset.changes))
+        ten = preset.runs is TEN_SEEDS
+        text = preset.base or "the defaults"
+        text += " (run_reg.py)" if preset.tasks == ("reg",) else ""
+        text += " in ten runs, of the seeds from --seed on" if ten else ""
+        rows.append((names, text, preset.changes))
         own = preset.runs if len(preset.runs) > 1 and not ten else {}
-        rows += [(f"  {run}", "", change) for run, change in own.items()]
-    return "\n".join(
-        textwrap.fill(" ".join([base, *(written(*flag) for flag in change.items())]) or "as it is",
-                      100, initial_indent=f"{name:17}", subsequent_indent=" " * 19)
-        for name, base, change in rows
-    ) + "\nIn all of them --gap holds (D25), and divergence ends an episode (D23)."  # fmt: skip
+        rows += [(f"  {run}", "" if change else "no more", change) for run, change in own.items()]
+    lines = [
+        textwrap.fill(" ".join([text, *(written(*flag) for flag in change.items())]).strip(), 100,
+                      initial_indent=f"{name:17}", subsequent_indent=" " * 17,
+                      break_on_hyphens=False)
+        for name, text, change in rows
+    ]  # fmt: skip
+    return "\n".join([*lines, "In all of them --gap holds (D25), and divergence ends (D23)."])

@@ -3,7 +3,7 @@
 import numpy as np
 from tqdm import tqdm
 
-from ..environment import ACTIONS, FEATURES
+from ..environment import ACCEPT, ACTIONS, FEATURES
 from .training import convergence
 
 
@@ -54,33 +54,34 @@ def seconds_left(seconds, new, left, asked):
 
 
 def tracer(task, p, heading):
-    """A function trace(log, t) that prints step t of an episode, after heading(log) once.
+    """A function trace(log, t) that prints step t of an episode, after heading.format(log) once.
 
-    A * marks an action that was explored; an episode that trains nothing has no reward.
+    *: the action was explored; -: nothing is trained; D10: not the last candidate is returned.
     """
-    names = ["t", *FEATURES, *(f"Q {action}" for action in ACTIONS[task.name]), "action"]
-    names += [f"{task.value}_t->_t+1".rjust(16), "f(x_t)", "f(x_t+1)", "reward", "TD loss", "line"]
-    widths, traced = [3, *(max(7, len(name)) for name in names[1:])], []
-
-    def line(cells):
-        print(" ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)))
+    value_c, latest = p.alpha_c if task.name == "lr" else p.lambda_c, []
 
     def trace(log, t):
-        if traced != [log]:
-            traced[:] = [log]
-            print(f"\n{heading(log)}")
-            line(names)
         k, action = t - 1, ACTIONS[task.name][log.action[t - 1]]
-        first = (p.alpha_c if task.name == "lr" else p.lambda_c), log.objective_1
-        value, f = (log.value[k - 1], log.objective[k - 1]) if k else first
-        trains = bool(np.isfinite(log.td_loss[k]))
-        line([
-            t, *(f"{v:.4f}" for v in (*log.state[k], *log.q[k])),
-            f"{action}*" if trains and log.explored[k] else action,
-            f"{value:.3g}->{log.value[k]:.3g}", f"{f:.5f}", f"{log.objective[k]:.5f}",
-            *(f"{v:.2g}" if trains else "-" for v in (log.reward[k], log.td_loss[k])),
-            task.lines[action][trains],
-        ])  # fmt: skip
+        value, f = (log.value[k - 1], log.objective[k - 1]) if k else (value_c, log.objective_1)
+        trains, asked = bool(np.isfinite(log.td_loss[k])), np.isfinite(log.state[:, 0])
+        xbar = max([asked.argmax(), *np.flatnonzero(asked & (log.action == ACCEPT))])  # x_{xbar+1}
+        f_xbar = log.objective[xbar - 1] if xbar else log.objective_1
+        other = p.returns == "printed" or p.returns == "lower" and f_xbar < log.objective[k]
+        numbers = dict(zip(FEATURES, log.state[k], strict=True))
+        numbers |= {f"Q {a}": q for a, q in zip(ACTIONS[task.name], log.q[k], strict=True)}
+        cells = {"  t": t} | {f"{name:>7}": f"{number:.4f}" for name, number in numbers.items()}
+        cells |= {
+            " action": f"{action}*" if trains and log.explored[k] else action,
+            f"{task.value + '_t->_t+1':>16}": f"{value:.3g}->{log.value[k]:.3g}",
+            " f(x_t)": f"{f:.5f}", "f(x_t+1)": f"{log.objective[k]:.5f}",
+            " reward": f"{log.reward[k]:.2g}" if trains else "-",
+            "TD loss": f"{log.td_loss[k]:.2g}" if trains else "-",
+            "line": task.lines[action][trains] + (" D10" if other and t == p.steps else ""),
+        }  # fmt: skip
+        if latest != [log]:
+            latest[:] = [log]
+            print(f"\n{heading.format(log)}", " ".join(cells), sep="\n")
+        print(" ".join(f"{cell:>{len(name)}}" for name, cell in cells.items()))
 
     return trace
 
@@ -96,9 +97,9 @@ def aligned(headings, rows):
 
 
 def table(tree, names):
-    """A row per policy: mean and deviation over the K iterates of what it returns (D10).
+    """A row per policy: means and deviations over the K iterates of what it returns (D10).
 
-    names: of the first rows. Then, of several controllers, a row for each against each policy.
+    Then, of several controllers, a row for each against each other policy.
     """
     runs, K = tree["evaluation"], len(tree["iterate_seeds"])
     if not runs:
@@ -145,9 +146,9 @@ def margin(ours, theirs, interval=False):
 
 
 def settled(train):
-    """Whether max-Q and the TD loss of a training have settled in its last quarter, and its row."""
+    """Whether a training has settled, and (range of max-Q, TD loss, its change) that say so."""
     drift, loss, change, error = convergence(train)
-    good = len(train["td_loss"]) >= 8 and drift < 1 and abs(change) < 10
+    good = len(train["return"]) >= 8 and drift < 1 and abs(change) < 10
     return bool(good), (f"{drift:.2g} %", f"{loss:.2g}", f"{change:+.1f} +- {error:.1f} %")
 
 
@@ -155,12 +156,15 @@ def verdict(tree):
     """Sentences computed from a run: did the training settle, and how does it compare."""
     train, runs, text = tree.get("train"), tree["evaluation"], []
     if train:
-        good, (drift, _, change) = settled(train)
-        text.append(f"The training has {'' if good else 'NOT '}settled: over its last quarter max-Q "
-                    f"ranges by {drift} and the TD loss changes by {change}.")  # fmt: skip
-        if train["diverged_at"].any() or train["rejected"].any():
-            text.append(f"Diverged: {(train['diverged_at'] > 0).sum()} of {len(train['return'])} "
-                        f"episodes; {train['rejected'][-1]} updates of theta not taken.")  # fmt: skip
+        E, (good, (drift, _, change)) = len(train["return"]), settled(train)
+        diverged, rejected = (train["diverged_at"] > 0).sum(), train["rejected"][-1]
+        said = f"{E} episodes are too few to say whether the training settles."
+        if E >= 8:
+            said = (f"The training has {'' if good else 'NOT '}settled: over its last quarter "
+                    f"max-Q ranges by {drift} and the TD loss changes by {change}.")  # fmt: skip
+        text.append(said)
+        if diverged or rejected:
+            text.append(f"Diverged: {diverged} of {E} episodes; {rejected} updates not taken.")
     final = {name: run["test_accuracy"][:, -1] for name, run in runs.items()}
     finite = [name for name, values in final.items() if np.isfinite(values).all()]
     others = [name for name in finite if not name.startswith("qgd")]

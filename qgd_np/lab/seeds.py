@@ -12,9 +12,9 @@ from .report import aligned, margin, settled, spread
 
 
 def run_seeds(a, argv, episodes):
-    """Make the runs {folder: episodes}, several at a time, each going on with what is there.
+    """Make the runs {name: episodes}, several at a time; returns the exit status.
 
-    One that fails is reported and the others go on. Returns the exit status. a: the flags.
+    Each goes on with what is in its folder. One that fails is named and the others go on.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers, running, failed = min(a.workers or cores, len(episodes)), set(), []
@@ -63,30 +63,30 @@ def local_process(words, threads):
 
 
 def finish(a, names):
-    """Print a table of the runs that are done, and draw them all in one picture."""
+    """Print a table of the runs that are done, and draw them in one picture."""
     trees = {name: files.read(a.out / name / "run.h5") for name in names}
     if trees:
-        print(summary(trees, a.policies))
+        print(summary(trees, [name for name in a.policies if name != "qgd"]))
     if trees and not a.no_figures:
         from .. import figures  # matplotlib is slow to import
 
-        draw = figures.draw if "/" in names[0] else figures.several  # several runs a seed, or one
-        paths = [a.out / name / "run.h5" for name in names]
-        for path in draw(paths, *[a.preset] * ("/" in names[0]), out=a.out):
-            print(f"picture  {path}")
+        paths, several = [a.out / name / "run.h5" for name in names], "/" in names[0]
+        pictures = (
+            figures.draw(paths, a.preset, a.out) if several else figures.several(paths, a.out)
+        )
+        print(*(f"picture  {path}" for path in pictures), sep="\n")
 
 
 def summary(trees, others):
     """A row per run: its training, what its controller reaches, and how far it is above whom."""
+    headings = ["last quarter:", "max-Q ranges by", "TD loss", "changes by", "f at the end"]
+    headings += ["test accuracy", *(f"above {other}" for other in others)]
     rows, good = [], 0
     for name, tree in trees.items():
-        settles, cells = settled(tree["train"])
-        good += settles
-        rows.append([name, *cells])
-        if runs := tree["evaluation"]:
+        (settles, cells), runs = settled(tree["train"]), tree["evaluation"]
+        good, rows = good + settles, [*rows, [name, *cells]]
+        if runs:
             rows[-1] += [spread(runs["qgd"][k][:, -1]) for k in ("objective", "test_accuracy")]
             rows[-1] += [margin(runs["qgd"], runs[other]) for other in others]
-    headings = ["last quarter:", "max-Q ranges by", "TD loss", "changes by", "f at the end"]
-    headings += ["test accuracy", *(f"points above {other}" for other in others)]
     text = f"{tree['data']}\n{aligned(headings[: len(rows[0])], rows)}"
     return f"\n{text}\nThe training has settled on {good} of {len(trees)}."
