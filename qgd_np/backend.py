@@ -4,13 +4,13 @@ The nets and the objective take their namespace from the arrays they are given, 
 run on both. Random numbers are always drawn on the host: a CPU and a GPU run see the same draws.
 """
 
-import ctypes
 import functools
-import math
 import os
-from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_info
+
+from .config import UserError
 
 try:
     import cupy
@@ -18,8 +18,8 @@ except ImportError:
     cupy = None
 
 
-class DeviceError(Exception):
-    """The device that was asked for is not there, or too small."""
+class DeviceError(UserError):
+    """The device that was asked for is not there."""
 
 
 def namespace(array):
@@ -62,28 +62,6 @@ def fused(function):
     return call
 
 
-def free_memory(device):
-    """The number of bytes that new arrays on the device can take; infinite if nobody knows."""
-    if device == "gpu":
-        free, _ = cupy.cuda.runtime.memGetInfo()
-        return free + cupy.get_default_memory_pool().free_bytes()
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * next(int(k.split()[1]) for k in lines if k.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return math.inf
-
-
-def check_room(need, what):
-    """Raise DeviceError if the host has less than `need` bytes free: it may kill who takes more."""
-    free = free_memory("cpu")
-    if need > free:
-        raise DeviceError(
-            f"{what} needs {need / 2**30:.2f} GiB, {free / 2**30:.2f} are free; "
-            "ask for fewer units or images"
-        )
-
-
 def choose(device, tf32=False):
     """Turn auto / cpu / gpu into "cpu" or "gpu".
 
@@ -97,24 +75,6 @@ def choose(device, tf32=False):
         # cuBLAS is asked by CuPy for TensorFloat-32 products if this is set before the first one.
         os.environ["CUPY_TF32"] = "1"
     return chosen
-
-
-def tf32():
-    """True if a GPU's products were asked for in TensorFloat-32."""
-    return os.environ.get("CUPY_TF32") == "1"
-
-
-def synchronize(device):
-    """Wait until the device has done what it was told; for timings only."""
-    if device == "gpu":
-        cupy.cuda.get_current_stream().synchronize()
-
-
-def describe(device):
-    """Return the device in words, for the run file and the banner."""
-    if device == "cpu":
-        return "cpu"
-    return "gpu: " + cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
 
 
 def _gpu_problem():
@@ -132,16 +92,20 @@ def _gpu_problem():
     return "CuPy is installed but finds no device; use --device cpu"
 
 
-def blas_threads():
-    """The number of threads that NumPy's matrix products use.
+def synchronize(device):
+    """Wait until the device has done what it was told; for timings only."""
+    if device == "gpu":
+        cupy.cuda.get_current_stream().synchronize()
 
-    Asked from NumPy's own OpenBLAS where it can be found, else read from the environment.
-    """
-    for library in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
-        for name in ("scipy_openblas_get_num_threads64_", "scipy_openblas_get_num_threads"):
-            try:
-                return int(getattr(ctypes.CDLL(str(library)), name)())
-            except (OSError, AttributeError):
-                continue
-    named = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return int(next((os.environ[n] for n in named if n in os.environ), os.cpu_count()))
+
+def describe(device):
+    """Return the device in words, for the run file and the banner."""
+    if device == "cpu":
+        return "cpu"
+    return "gpu: " + cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+
+
+def blas_threads():
+    """The number of threads that NumPy's matrix products use."""
+    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return max(pools, default=1)

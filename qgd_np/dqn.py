@@ -1,8 +1,8 @@
-"""The DQN Q(s; theta), the epsilon-greedy policy and the update rule, Eq. 10.
+"""The DQN Q(s; theta), the epsilon-greedy policy, experience replay (4.1) and the update, Eq. 10.
 
 The DQN has fewer than 1,000 parameters and lives on the host, also in a GPU run. As printed it is
-trained by plain gradient descent; Adam, a target network, the double-Q target, returns over several
-steps and gradient clipping are switches (D24).
+trained by plain gradient descent; Adam, a target network, the double-Q target and returns over several
+steps are switches (D24).
 
 Shapes: S states in a minibatch, k actions, P parameters.
 """
@@ -13,118 +13,178 @@ from .environment import ACCEPT
 from .mlp import MLP
 
 
+def schedule(e, first, last, episodes):
+    """The value in episode e = 1, 2, ...: linear from `first` to `last` in episode `episodes` (D19)."""
+    return first + (last - first) * min(1.0, (e - 1) / (episodes - 1) if episodes > 1 else 1.0)
+
+
 class DQN:
     """Q(s; theta), an MLP with identity output, trained by Eq. 10.
 
-    sizes: (6, ..., k). beta: learning rate alpha_2. gamma: discount. See config.py for the rest.
+    sizes: (6, ..., k); p: the config; rng: generator of the exploring actions; theta (P,): at first.
     """
 
-    def __init__(self, sizes, rng, beta, gamma, optimizer="gd", target_every=0, double=False,
-                 clip=0.0, n_steps=1, label="fresh", explore="uniform",
-                 accepts=0.0):  # fmt: skip
-        self.net = MLP(sizes)
-        self.theta = self.net.initialise(rng, np.float64)  # (P,)
-        self.frozen = self.theta.copy()  # the target network's parameters
-        self.beta, self.gamma, self.n_steps = beta, gamma, n_steps
-        self.powers = gamma ** np.arange(n_steps + 1)  # 1, gamma, gamma^2, ...
-        self.optimizer, self.target_every, self.double = optimizer, target_every, double
-        self.clip, self.label = clip, label
-        self.explore, self.accepts = explore, accepts
+    def __init__(self, sizes, p, rng=None, theta=None):
+        self.net, self.p, self.rng = MLP(sizes), p, rng
+        self.epsilon, self.beta = p.epsilon_first, p.beta
+        self.powers = p.gamma ** np.arange(p.n_steps + 1)  # 1, gamma, gamma^2, ...
         self.weights = np.full(sizes[-1], 1 / sizes[-1])  # (k,): of the exploring actions
-        self.m, self.v = np.zeros_like(self.theta), np.zeros_like(self.theta)  # Adam's moments
-        self.updates = self.rejected = 0
+        self.values, self.explored = np.full(sizes[-1], np.nan), False  # at the last s_t
+        self.rejected = 0
+        self._theta = None
+        self.theta = np.zeros(self.net.n_parameters) if theta is None else theta
+
+    @property
+    def theta(self):
+        """The parameters (P,). Set to others, what belongs to the present ones begins anew."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, theta):
+        if theta is self._theta:
+            return
+        self._theta = self.frozen = theta  # frozen: the target network's parameters
+        self.m, self.v = np.zeros_like(theta), np.zeros_like(theta)  # Adam's moments
+        self.updates = 0
 
     def q(self, s):
-        """Q(s; theta) of one state (6,) -> (k,) or of several (S, 6) -> (S, k)."""
-        return self.net.forward(self.theta, s)[-1]
+        """Q(s; theta) of states (S, 6) -> (S, k)."""
+        return self.net.forward(self._theta, s)[-1]
+
+    # -- policy -----------------------------------------------------------------------------
 
     def greedy(self, s):
-        """argmax_a Q(s; theta) of one state."""
-        return int(np.argmax(self.q(s[None])))
+        """argmax_a Q(s; theta) of one state (6,); leaves Q(s) (k,) in `values`."""
+        self.values = self.q(s[None])[0]
+        return int(np.argmax(self.values))
 
-    def act(self, s, epsilon, rng):
+    def act(self, s):
         """The epsilon-greedy action; an exploring one is drawn with probabilities `weights`."""
-        if rng.random() < epsilon:
-            return int(rng.choice(len(self.weights), p=self.weights))
-        return self.greedy(s)
+        a = self.greedy(s)
+        self.explored = self.rng.random() < self.epsilon
+        return int(self.rng.choice(len(self.weights), p=self.weights)) if self.explored else a
 
-    def draw_exploration(self, rng):
-        """Before an episode: with explore = "episode" its share of accepts is drawn anew (D26).
+    def new_episode(self, e):
+        """Set what changes from episode to episode: epsilon (D19), beta (D24), weights (D26).
 
-        Returns then differ from episode to episode by what was done throughout, which single
-        exploring actions cannot show.
+        With explore = "episode" the share of accepts among exploring actions is drawn anew: returns
+        then differ by what was done throughout, which single exploring actions cannot show.
         """
-        if self.explore == "episode":
-            share = rng.uniform(self.accepts, 1.0)
+        p = self.p
+        self.epsilon = schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)
+        self.beta = schedule(e, p.beta, p.beta_last, p.beta_episodes)
+        if p.explore == "episode":
+            share = self.rng.uniform(p.accepts, 1.0)
             self.weights[:] = (1 - share) / (len(self.weights) - 1)
             self.weights[ACCEPT] = share
 
+    # -- Eq. 10 -----------------------------------------------------------------------------
+
     def value_of(self, s):
         """The value (S,) of the states that a target ends in: max_a Q, by the target network."""
-        target = self.frozen if self.target_every else self.theta
-        Q = self.net.forward(target, s)[-1]  # (S, k)
-        chosen = self.q(s).argmax(axis=1) if self.double else Q.argmax(axis=1)  # (S,)
+        Q = self.net.forward(self.frozen if self.p.target_every else self._theta, s)[-1]  # (S, k)
+        chosen = self.q(s).argmax(axis=1) if self.p.double else Q.argmax(axis=1)  # (S,)
         return Q[np.arange(len(s)), chosen]
+
+    def label(self, r, s_next, over):
+        """y of one experience as of now: r_{t+1} + gamma max_a Q(s_{t+1}, a) (D16)."""
+        return r if over else r + self.p.gamma * float(self.value_of(s_next[None])[0])
 
     def target(self, memory, rows):
         """y (S,): y_i = r_{i+1} + gamma max_a Q(s_{i+1}, a), or the same over n_steps rewards."""
-        if self.label == "stored":
-            return memory.label[rows]
-        last = np.minimum(rows + self.n_steps - 1, memory.last[rows])  # (S,)
-        path = rows[:, None] + np.arange(self.n_steps)  # (S, n_steps)
+        if memory.label:
+            return memory.y[rows]
+        n = self.p.n_steps
+        last = np.minimum(rows + n - 1, memory.last[rows])  # (S,)
+        path = rows[:, None] + np.arange(n)  # (S, n_steps)
         counted = path <= last[:, None]  # not beyond the episode, nor beyond the memory
         r = (memory.r.take(path, mode="clip") * counted) @ self.powers[:-1]  # (S,)
-        follow = self.powers[last - rows + 1] * ~memory.end[last]
+        follow = self.powers[last - rows + 1] * ~memory.over[last]
         return r + follow * self.value_of(memory.s_next.take(last, axis=0))
 
-    def label_now(self, r, s_next, end):
-        """The label stored with an experience, y as of now (D16); not made where it is not used."""
-        if self.label == "fresh":
-            return 0.0
-        return r if end else r + self.gamma * float(self.value_of(s_next[None])[0])
-
     def update(self, memory, rows):
-        """Eq. 10 on a minibatch; return its TD loss, 1/(2|S|) sum (yhat - y)^2, before the step.
+        """Eq. 10 on the minibatch of these rows; return its TD loss, 1/(2S) sum (yhat - y)^2, before it.
 
         A step to parameters that are not finite is not taken; it is counted in `rejected` (D23).
         """
         with np.errstate(over="ignore", invalid="ignore"):
             s, each, a = memory.s.take(rows, axis=0), np.arange(len(rows)), memory.a[rows]
             y = self.target(memory, rows)  # (S,)
-            activations = self.net.forward(self.theta, s)
+            activations = self.net.forward(self._theta, s)
             error = activations[-1][each, a] - y  # (S,): yhat - y
             delta = np.zeros_like(activations[-1])  # (S, k)
             delta[each, a] = error / len(rows)
-            gradient = self.net.backward(self.theta, s, activations, delta)  # (P,)
+            gradient = self.net.backward(self._theta, s, activations, delta)  # (P,)
             moments = self.m, self.v
-            theta = self.theta - self.beta * self._preconditioned(gradient)  # Eq. 10
+            theta = self._theta - self.beta * self._preconditioned(gradient)  # Eq. 10
             loss = 0.5 * float(error @ error) / len(rows)
             self.updates += 1
             if np.isfinite(theta @ theta):
-                self.theta = theta
+                self._theta = theta
             else:
                 (self.m, self.v), self.rejected = moments, self.rejected + 1
-        if self.target_every and self.updates % self.target_every == 0:
-            self.frozen = self.theta
+        if self.p.target_every and self.updates % self.p.target_every == 0:
+            self.frozen = self._theta
         return loss
 
     def _preconditioned(self, gradient):
-        """The gradient as it is (the paper), clipped to a norm, or as Adam scales it."""
-        if self.clip:
-            gradient = gradient * min(1.0, self.clip / max(np.sqrt(gradient @ gradient), 1e-300))
-        if self.optimizer == "gd":
+        """The gradient as it is (the paper), or as Adam scales it (D24)."""
+        if self.p.optimizer == "gd":
             return gradient
         t = self.updates + 1
         self.m = 0.9 * self.m + 0.1 * gradient
         self.v = 0.999 * self.v + 0.001 * gradient * gradient
         return self.m / (1 - 0.9**t) / (np.sqrt(self.v / (1 - 0.999**t)) + 1e-8)
 
-    def tree(self):
-        """Everything that training goes on from, for a checkpoint."""
-        arrays = {name: getattr(self, name) for name in ("theta", "frozen", "m", "v")}
-        return arrays | {"updates": self.updates, "rejected": self.rejected}
 
-    def restore(self, tree):
-        """The inverse of `tree`."""
-        for name, value in tree.items():
-            setattr(self, name, value)
+class Memory:
+    """Experiences (s, a, r, s', label) of the A most recent and the B best episodes (4.1, D17).
+
+    Best means highest return, the sum of the rewards. Each kept episode has a slot of T rows in
+    fixed arrays, so memory and the time of a draw do not grow with training.
+
+    p: the config; rng: generator of the draws; label(r, s_next, over) -> y: for stored labels (D16).
+    """
+
+    def __init__(self, p, rng, label=None, features=6):
+        self.p, self.rng, self.label = p, rng, label
+        slots = p.A + p.B + 1  # one for the episode that is being played
+        rows = slots * p.steps
+        self.s, self.s_next = np.zeros((rows, features)), np.zeros((rows, features))
+        self.a, self.r, self.y = np.zeros(rows, np.int64), np.zeros(rows), np.zeros(rows)
+        self.over = np.zeros(rows, bool)  # no state after this one (D23, D27)
+        self.last = np.zeros(rows, np.int64)  # last row so far of the row's episode
+        self.returns = np.full(slots, -np.inf)
+        self.recent, self.best = [], []  # slots; newest last, highest return first
+        self.e = self.start = self.count = self.before = 0  # rows of episode e: start, start + 1, ...
+
+    def add(self, e, s, a, r, s_next, over=False):
+        """Add one experience of episode e; with a new e the one before is ranked."""
+        if not np.isfinite(r):
+            raise ValueError("the memory takes finite rewards only")
+        if e != self.e:
+            self._begin(e)
+        row = self.start + self.count
+        self.s[row], self.a[row], self.r[row], self.s_next[row] = s, a, r, s_next
+        self.over[row], self.y[row] = over, self.label(r, s_next, over) if self.label else 0.0
+        self.last[self.start : row + 1] = row
+        self.count += 1
+
+    def sample(self, size):
+        """Draw `size` rows uniformly, with replacement, from all experiences in memory (D33)."""
+        return self.rows[self.rng.integers(self.before + self.count, size=size)]
+
+    def _begin(self, e):
+        """Rank the finished episode, forget what is neither recent nor best, take a free slot."""
+        if self.count:
+            slot = self.start // self.p.steps
+            self.returns[slot] = self.r[self.start : self.start + self.count].sum()
+            ranked = sorted([*self.best, slot], key=lambda k: -self.returns[k])
+            self.best, self.recent = ranked[: self.p.B], [*self.recent, slot][-self.p.A :]
+        kept = sorted({*self.recent, *self.best})
+        self.e, self.count = e, 0
+        self.start = min(set(range(len(self.returns))) - set(kept)) * self.p.steps
+        filled = [np.arange(k * self.p.steps, self.last[k * self.p.steps] + 1) for k in kept]
+        future = np.arange(self.start, self.start + self.p.steps)
+        self.rows = np.concatenate([*filled, future])
+        self.before = len(self.rows) - self.p.steps

@@ -1,9 +1,10 @@
-"""The environment of sections 3.1 to 3.4: actions, the six features, the schedules.
+"""The environment of sections 3.1 to 3.4: actions, the six features, how an episode begins and ends.
 
-The rewards of Eq. 7 and 8 are printed lines of Algorithms 3 and 4 and stand there, the alignment of
-Eq. 6 is a reduction over all parameters and stands in objective.py.
+The rewards of Eq. 7 and 8 are printed lines of Algorithms 3 and 4 and stand there; the sums over all
+parameters behind two of the features, `observe`, stand with the objective.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -11,34 +12,45 @@ import numpy as np
 HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
 ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}
 FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
-TINY = 1e-12
 FEATURE_MAP = "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6"
+TINY = 1e-12
 
 
-def state(value, value_c, rate, seen, F, p):
-    """Return the six features s_t (6,) of section 3.2, each mapped monotonically to [-1, 1] (D8).
+class Features:
+    """The state s_t (6,) of section 3.2, each feature mapped monotonically to [-1, 1] (D8).
 
-    value, value_c  alpha_t and alpha_c, or lambda_t and lambda_c
-    rate            the learning rate at a reset; frees the slope of the scale of f
-    seen            f(x_t), the slope d . grad f(x_t) (D9) and the alignment of Eq. 6
-    F               objective values f(x_1), ..., f(x_{t-1}); with none yet, [f(x_1)] (D11)
-    p.M             length of the list of Eq. 4 and of feature three's "past M steps" (D6)
+    f        the objective, or g
+    F        its values f(x_1), ..., f(x_{t-1}); with none yet, [f(x_1)] (D11)
+    d_before the direction d_{t-1}, None where there is no step before (D11)
+    value_c  alpha_c or lambda_c
+    rate     the learning rate after an accept; frees the slope of the scale of alpha
+    M        length of the list of Eq. 4 and of feature three's "past M steps" (D6)
 
-    f(x_t) enters relative to the lowest value so far, the maximum relative to f(x_1): so neither
-    the number of images nor that of the parameters shows, nor how low f can get. Where a number
-    is not finite, its feature is 1, that of Eq. 4 -1 (D23).
+    f must be positive: it enters relative to the lowest value so far, its maximum relative to f(x_1),
+    the slope relative to f(x_t). Where a number is not finite, its feature is 1, that of Eq. 4 -1 (D23).
     """
-    f_x, slope, alignment = seen
-    F = F or [f_x]
-    features = (
-        math.log2(max(value, TINY) / max(value_c, TINY)) / 4,
-        math.tanh(4 * _log_ratio(f_x, min(F))),
-        math.tanh(16 * _log_ratio(max(F[-p.M :]), F[0])),
-        math.tanh(rate * slope / max(f_x, TINY)) if math.isfinite(slope + f_x) else 1.0,
-        encoding(f_x, F, p.M),
-        alignment if math.isfinite(alignment) else 1.0,
-    )
-    return np.clip(features, -1.0, 1.0)
+
+    def __init__(self, f, F, d_before, value_c, rate, M):
+        self.f, self.F, self.d_before = f, list(F), d_before
+        self.value_c, self.rate, self.M = value_c, rate, M
+
+    def __call__(self, x, d, alpha=None, lam=0.0):
+        """s_t at the candidate x_t on the line of d_t, with alpha_t or, left out, lambda_t."""
+        value = lam if alpha is None else alpha
+        d_before = d if self.d_before is None else self.d_before
+        f_x, slope, alignment = self.f.observe(x, d, d_before, lam)
+        F = self.F or [f_x]
+        features = (
+            math.log2(max(value, TINY) / max(self.value_c, TINY)) / 4,
+            math.tanh(4 * _log_ratio(f_x, min(F))),
+            math.tanh(16 * _log_ratio(max(F[-self.M :]), F[0])),
+            math.tanh(self.rate * slope / max(f_x, TINY)) if math.isfinite(slope + f_x) else 1.0,
+            encoding(f_x, F, self.M),
+            alignment if math.isfinite(alignment) else 1.0,
+        )
+        self.F.append(f_x)
+        self.d_before = d
+        return np.clip(features, -1.0, 1.0)
 
 
 def encoding(f_x, F, M):
@@ -49,21 +61,59 @@ def encoding(f_x, F, M):
     return 0.0 if f_x <= lowest[-1] else -1.0
 
 
-def schedule(e, first, last, episodes):
-    """The value in episode e = 1, 2, ...: linear from `first` to `last` over `episodes` (D19)."""
-    return last + (first - last) * max(0.0, 1 - (e - 1) / max(episodes, 1))
-
-
-def returned(t, x, xbar, f, p):
-    """The candidate x of step t or, in the last step, xbar if f is lower there (D10).
-
-    No step follows that could reject the last candidate. p.returns "last": x, as printed.
-    """
-    last = t == p.steps and p.returns == "lower"
-    return xbar if last and f(xbar) < f(x) < math.inf else x
-
-
 def _log_ratio(value, reference):
     if not (math.isfinite(value) and math.isfinite(reference)):
         return math.inf
     return math.log(max(value, TINY) / max(reference, TINY))
+
+
+def remembered(steps):
+    """A decorator: the plain steps from an x_1 with a `memory` (a dict) are taken once (D21).
+
+    Every further time the log is given the same steps, with iterates that hold what was found there.
+    """
+
+    @functools.wraps(steps)
+    def once(f, x_1, p, first, log):
+        memory, key = getattr(x_1, "memory", None), (steps.__name__, first)
+        if memory is None:
+            return steps(f, x_1, p, first, log)
+        if key in memory:
+            for step in memory[key][1]:
+                log(*step)
+        else:
+            taken = []
+
+            def both(t, x, *rest):
+                log(t, x, *rest)
+                taken.append((t, x.evaluated(), *rest))
+
+            x, *others = steps(f, x_1, p, first, both)
+            memory[key] = (f.point(x.x), *others), taken
+        return memory[key][0]
+
+    return once
+
+
+def returned(x_t, x, xbar, f, p):
+    """x* after step T (D10), where x is x_{T+1}, the candidate that no step can reject any more.
+
+    p.returns: "printed", x_T; "last", x_{T+1}; "lower", the better of x_{T+1} and xbar.
+    """
+    if p.returns == "printed":
+        return x_t
+    return x if p.returns == "last" or f(x) <= f(xbar) else xbar
+
+
+def ending(t, r, f_x, m_end, p):
+    """(r, over): the reward of step t, and whether no state follows.
+
+    f_x: what must be finite; m_end: what the reward looks at, at x* if the episode ends here (D10).
+    Divergence earns nothing (D23); no state follows step T (D27), and what step T ends in counts as
+    if it were earned for ever (D28).
+    """
+    if not math.isfinite(f_x):
+        return 0.0, True
+    if t == p.steps and p.horizon == "returned":
+        r += p.gamma / (1 - p.gamma) * p.c1 / max(m_end - p.f_lb, p.gap)
+    return r, t == p.steps and p.horizon != "endless"

@@ -1,7 +1,7 @@
 """The sigmoid MLP with backprop by hand. Both nets of the paper are this class (section 4.2).
 
 The objective net is 3072-100-10 and ends in a softmax, the DQN 6-32-16-2 ends in the identity
-(D1). The softmax stands with the loss in losses.py, so a net here ends in Z_L, its last
+(D1). The softmax stands with the loss in objective.py, so a net here ends in Z_L, its last
 pre-activation.
 
 Shapes: m rows (images or states), q_l units in layer l (q_0 inputs, q_L outputs), P parameters.

@@ -23,6 +23,7 @@ import numpy as np
 
 from ..backend import fused, namespace
 from ..mlp import shaped
+from ..objective import quiet
 
 # Rows at a time on a CPU: what lies between the layers stays in cache, and the products with the
 # later layers stay small enough for one BLAS thread. More threads gain nothing here, and on a busy
@@ -30,7 +31,6 @@ from ..mlp import shaped
 BLOCK = 512
 REFRESH = 32  # accepts after which Zbar is computed from x again, so that rounding cannot add up
 GRAM = 0.7  # Y X^T is used up to n = GRAM p: measured to pay, and smaller than the images Y
-quiet = np.errstate(over="ignore", invalid="ignore")  # divergence is a result (D23)
 
 
 class Direction:
@@ -58,12 +58,13 @@ class Direction:
 class Point:
     """An iterate: a vector x (P,), or base + direction, added up only when it is needed."""
 
-    __slots__ = ("_x", "base", "direction", "value", "__weakref__")
+    __slots__ = ("_x", "base", "direction", "value", "memory", "__weakref__")
     __array_ufunc__ = None
 
     def __init__(self, x=None, base=None, direction=None):
         self._x, self.base, self.direction = x, base, direction
         self.value = {}  # what an Objective or an ErrorRate has found here, by itself
+        self.memory = None  # a dict, if plain steps from here are to be remembered
         if base is not None and base.base is not None:
             _, older = base.x, base.base.base  # h may be asked at xbar when x is already there:
             if older is not None:  # two lines are followed, all before are forgotten
@@ -94,6 +95,12 @@ class Point:
         if self._x is not None:
             return self._x[first:]
         return self.base.x[first:] + self.scale * self.vector[first:]
+
+    def evaluated(self):
+        """This iterate without its vector: what was found here, to be asked for again."""
+        point = Point()
+        point.value = self.value
+        return point
 
     def __add__(self, direction):
         return Point(base=self, direction=direction)

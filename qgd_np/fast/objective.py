@@ -1,4 +1,4 @@
-"""The objective net's f (Eq. 2), g_lambda (Eq. 3) and h (Eq. 9), and their slope along a line.
+"""f, g_lambda and h of objective.py along a line: a drop-in with fewer products.
 
 f and the slope d . grad f(x) (D9) at a candidate need no product with the images: Z_1 comes from
 the line, and the slope is <delta_1, DZ> plus the same for the later layers. x^T x along the line
@@ -8,16 +8,12 @@ Shapes: n images, m of them in a block, p pixels, q units in the first hidden la
 P parameters of the net.
 """
 
-from bisect import bisect_right
-
 import numpy as np
 
-from ..backend import DeviceError, check_room, free_memory, namespace, to_host
-from ..losses import LOSSES
-from ..mlp import MLP, shaped
-from .line import GRAM, Direction, FirstLayer, Point, blocks, quiet
-
-SPARE = 1.1  # what a memory pool takes beyond what is asked of it
+from ..backend import namespace, to_host
+from ..mlp import shaped
+from ..objective import LOSSES, quiet
+from .line import Direction, FirstLayer, Point, blocks
 
 
 class Objective:
@@ -35,7 +31,7 @@ class Objective:
         self.targets = one_hot.T.copy()  # (k, n): a reduction over the classes runs along the rows
         self.delta = xp.empty_like(self.layer.Zbar)  # (n, q): d f / d Z_1 at the last point
         self.later = xp.empty(net.n_parameters - net.first, images.dtype)  # (P - first,): gradient
-        self.last = self.line = self.pair = None
+        self.last = self.line = self.pair = self.taken = None
         self.squares = self.agreement = 0.0
         signs = xp.empty((2, net.n_parameters), images.dtype)
         self.signs = [(None, signs[0]), (None, signs[1])]  # of the two newest directions
@@ -52,6 +48,8 @@ class Objective:
     @quiet
     def gradient(self, x, lam=0.0):
         """grad g_lambda(x) as a Direction: one product here, one at the first look along it."""
+        if self.taken and self.taken[0] is x and self.taken[1] == lam:
+            return self.taken[2]
         if not x.is_at(self.last):
             self._evaluate(x)
         xp, first = namespace(self.delta), self.net.first
@@ -64,7 +62,8 @@ class Objective:
             vector += (2 * lam) * x.x
         few = self.layer.basis is not None
         dual = (self.layer.images, self.delta.copy()) if few else None
-        return Direction(vector, x, lam=lam, dual=dual)
+        self.taken = x, lam, Direction(vector, x, lam=lam, dual=dual)
+        return self.taken[2]
 
     def observe(self, x, d, d_previous, lam=0.0):
         """Return g_lambda(x), the slope d . grad g_lambda(x) (D9) and the alignment of Eq. 6."""
@@ -83,7 +82,7 @@ class Objective:
             x.value[self] = self.last.value.get(self)
         if not pair and self.pair and x.base is not None and x.value.get(self) is None:
             pair = (x.vector, self.pair[0])  # what the next `observe` will ask for, in one transfer
-        stale = bool(pair) and not (self.pair and all(map(same, pair, self.pair)))
+        stale = bool(pair) and not (self.pair and all(u is v for u, v in zip(pair, self.pair)))
         if x.value.get(self) is None or stale:
             self._fetch(x, pair if stale else None)
         return x.value[self]
@@ -176,66 +175,3 @@ class ErrorRate:
             Z = self.net.forward_from(self.layer.Z(scale, rows), layers)[-1]  # (b, k)
             wrong = wrong + (Z.argmax(axis=1) != self.labels[rows]).sum()
         return float(wrong) / len(self.labels)
-
-
-class PlainObjective:
-    """A user's own f(x) and gradient(x) on NumPy vectors, for the same algorithms; a plain line."""
-
-    def __init__(self, f, gradient):
-        self.f, self.grad = f, gradient
-
-    def point(self, x):
-        """Make an iterate of a vector."""
-        return np.array(x, np.float64)
-
-    def __call__(self, x, lam=0.0):
-        return float(self.f(x) + lam * x @ x)
-
-    def gradient(self, x, lam=0.0):
-        """grad g_lambda(x), a vector."""
-        return np.asarray(self.grad(x) + 2 * lam * x)
-
-    def observe(self, x, d, d_previous, lam=0.0):
-        """As Objective.observe."""
-        alignment = np.mean(np.sign(d) * np.sign(d_previous))
-        return self(x, lam), float(d @ self.gradient(x, lam)), float(alignment)
-
-
-def same(a, b):
-    """True if both are one and the same array."""
-    return a is b
-
-
-# -- room on the device ---------------------------------------------------------------------------
-
-
-def footprint(sizes, n, others=0, itemsize=4):
-    """Bytes that n training images and `others` of error rates take on a device, with all arrays.
-
-    sizes: of the net. Between the layers a GPU keeps all rows at once, a CPU one block.
-    """
-    (p, q, *_), m = sizes, n + others
-    numbers = m * p  # the images
-    numbers += 4 * m * q  # Zbar, DZ, Z_1 and delta_1
-    numbers += 3 * n * sum(sizes[2:-1]) + 6 * n * sizes[-1]  # the later layers
-    numbers += n * (m + 3 * q) if n <= GRAM * p else 0  # Y X^T, and delta_1 of three directions
-    numbers += 12 * MLP(sizes).n_parameters  # iterates, directions, gradients
-    return int(SPARE * itemsize * numbers)
-
-
-def check_fits(device, sizes, n, others=0):
-    """Raise DeviceError if the arrays for n training images find no room.
-
-    On a GPU it names the n that fits; on a CPU the images are in memory by now.
-    """
-    need = footprint(sizes, n, others)
-    if device == "cpu":
-        net = "-".join(map(str, sizes))
-        check_room(need - 4 * (n + others) * sizes[0], f"a net of {net} on {n} training images")
-    elif need > (free := free_memory(device)):
-        fits = bisect_right(range(n), free, key=lambda m: footprint(sizes, m, others)) - 1
-        advice = f"--train-size {fits} fits" if fits > 0 else "no number of them fits"
-        raise DeviceError(
-            f"{n} training images and {others} others need {need / 2**30:.2f} GiB on the GPU, "
-            f"{free / 2**30:.2f} are free; {advice}"
-        )

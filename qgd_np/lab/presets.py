@@ -8,7 +8,7 @@ from ..config import Config, ConfigError
 # what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
 PAPER = dict(
     alpha_c=1.0, steps=100, episodes=200, batch=64,
-    beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1, clip=0.0,
+    beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1,
     label="fresh", A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50,
     explore="uniform", horizon="endless", returns="last",
     starts=1, M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9, alpha=1.0,

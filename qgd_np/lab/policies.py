@@ -1,0 +1,230 @@
+"""What Q-gradient descent is compared with.
+
+A rule for the same actions is Algorithm 1 or 2 with a policy in place of the DQN, asked from t = 1.
+The others are what a user would pick instead, at the same number T of gradients; for them xbar is
+the iterate at which the last gradient was taken.
+"""
+
+import math
+from dataclasses import replace
+from itertools import cycle, islice, product
+
+import numpy as np
+
+from ..algorithms import q_gradient_descent_alpha, q_gradient_descent_lambda
+from ..backend import namespace, to_device, to_host
+from ..environment import ACCEPT, HALF, RAISE, returned
+from .training import Scripted
+
+ARMIJO = 1e-4  # share of the predicted decrease that counts as sufficient
+EARLY, LATE = 10, 15  # candidates at either end of Figure 9 in which the rate is halved first
+BLOCK, BEAM = 10, 4  # of the search: steps added at a time, sequences kept
+RHYTHMS = {
+    "1 half": (HALF, ACCEPT),
+    "2 halves": (HALF, HALF, ACCEPT),
+    "3 halves": (HALF, HALF, HALF, ACCEPT),
+    "1 raise": (RAISE, ACCEPT),
+    "2 raises": (RAISE, RAISE, ACCEPT),
+}
+SEARCHED = [(ACCEPT,), (HALF,), *RHYTHMS.values()]  # move at once, wait, or a rhythm
+
+
+# -- the learning rate ----------------------------------------------------------------------------
+
+
+class LineSearch:
+    """Armijo backtracking: accept on sufficient decrease from the accepted values, else half.
+
+    It stands in for f as well as for Q, so it sees the values and slopes that the features are made
+    of. memory: accepted values looked back on; with 1 it is monotone, with more nonmonotone.
+    """
+
+    def __init__(self, f, alpha_c, memory):
+        self.f, self.alpha_c, self.memory = f, alpha_c, memory
+        self.accepted, self.alpha = [], alpha_c
+
+    def __call__(self, x, lam=0.0):
+        return self.f(x, lam)
+
+    def gradient(self, x, lam=0.0):
+        """The gradient of f; from here on the line is x - alpha gradient."""
+        d = -self.f.gradient(x, lam)
+        self.slope = self.f.observe(x, d, d)[1]
+        return -d
+
+    def observe(self, x, *rest):
+        """As f.observe."""
+        seen = self.f.observe(x, *rest)
+        self.f_x = seen[0]
+        return seen
+
+    def greedy(self, s):
+        """a_t for the x_t that was observed last."""
+        bound = max(self.accepted, default=math.inf) + ARMIJO * self.alpha * self.slope
+        if self.f_x <= bound:
+            self.accepted, self.alpha = [*self.accepted, self.f_x][-self.memory :], self.alpha_c
+            return ACCEPT
+        self.alpha = self.alpha / 2
+        return HALF
+
+
+def line_search(memory):
+    """A policy of `Task`: Algorithm 1 with a line search that looks back on `memory` values."""
+
+    def policy(problem, x_1, p, log):
+        search = LineSearch(problem.f, p.alpha_c, memory)
+        return q_gradient_descent_alpha(search, x_1, search, replace(p, first=1), log)
+
+    return policy
+
+
+def pattern9(t, T):
+    """The shape of Figure 9: one half before each accept at the beginning and at the end."""
+    since = t - 1 if t <= EARLY else t - 1 - max(EARLY, T - LATE)
+    return ACCEPT if EARLY < t <= T - LATE or since % 2 else HALF
+
+
+def rule(choose, **changes):
+    """A policy of `Task`: Algorithm 1 with a_t = choose(t, T) and these values of the config."""
+
+    def policy(problem, x_1, p, log):
+        p = replace(p, first=1, **changes)
+        Q = Scripted(lambda t: choose(t, p.steps))
+        return q_gradient_descent_alpha(problem.f, x_1, Q, p, log)
+
+    return policy
+
+
+def always(t, T):
+    """Plain gradient descent: accept always."""
+    return ACCEPT
+
+
+def scheduled(rate):
+    """A policy of `Task`: gradient descent at the learning rate rate(t, T), t = 1, ..., T."""
+
+    def policy(problem, x, p, log):
+        for t in range(1, p.steps + 1):
+            xbar, x = x, x - rate(t, p.steps) * problem.f.gradient(x)
+            log(t, x, rate(t, p.steps), ACCEPT)
+        return returned(xbar, x, xbar, problem.f, p)
+
+    return policy
+
+
+def cosine(t, T):
+    """alpha from 1 to 0 along half a cosine."""
+    return 0.5 * (1 + math.cos(math.pi * (t - 1) / T))
+
+
+def step_schedule(t, T):
+    """alpha 1, then 0.5 from T/2 on and 0.25 from 3T/4 on."""
+    return 1.0 if t <= T // 2 else 0.5 if t <= 3 * T // 4 else 0.25
+
+
+def adam(rate):
+    """A policy of `Task`: Adam at a fixed rate and its usual moments (0.9, 0.999, 1e-8)."""
+
+    def policy(problem, x, p, log):
+        f, m, v = problem.f, 0 * x.x, 0 * x.x
+        for t in range(1, p.steps + 1):
+            gradient = f.gradient(x).vector
+            m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+            root = namespace(v).sqrt(v / (1 - 0.999**t)) + 1e-8
+            xbar, x = x, f.point(x.x - rate * (m / (1 - 0.9**t)) / root)
+            log(t, x, rate, ACCEPT)
+        return returned(xbar, x, xbar, f, p)
+
+    return policy
+
+
+def lbfgs(problem, x_1, p, log):
+    """SciPy's L-BFGS-B with at most T evaluations of f and its gradient; logs the best so far."""
+    from scipy.optimize import minimize  # slow to import
+
+    f, device = problem.f, "cpu" if namespace(x_1.x) is np else "gpu"
+    best, count = [math.inf, x_1], 0
+
+    def value_and_gradient(vector):
+        nonlocal count
+        if count == p.steps:
+            raise StopIteration
+        x, count = f.point(to_device(vector.astype(x_1.x.dtype), device)), count + 1
+        if f(x) < best[0]:
+            best[:] = f(x), x
+        log(count, best[1], math.nan, ACCEPT)
+        return f(x), to_host(f.gradient(x).vector).astype(np.float64)
+
+    try:
+        minimize(value_and_gradient, to_host(x_1.x).astype(np.float64), jac=True,
+                 method="L-BFGS-B", options=dict(maxiter=p.steps, maxfun=p.steps))  # fmt: skip
+    except StopIteration:
+        pass
+    return best[1]
+
+
+LEARNING_RATE = {
+    "gd": rule(always),
+    "armijo": line_search(1),
+    "nonmonotone": line_search(5),
+    "pattern9": rule(pattern9),
+    "adam 1e-3": adam(1e-3),
+    "adam 3e-3": adam(3e-3),
+    "l-bfgs": lbfgs,
+    "alpha 0.1": rule(always, alpha_c=0.1),
+    "alpha 0.3": rule(always, alpha_c=0.3),
+    "alpha 0.5": rule(always, alpha_c=0.5),
+    "cosine": scheduled(cosine),
+    "step": scheduled(step_schedule),
+}
+
+
+# -- the coefficient ------------------------------------------------------------------------------
+
+
+def rhythm(actions, **changes):
+    """A policy of `Task`: Algorithm 2 with the same actions over and over."""
+
+    def policy(problem, x_1, p, log):
+        Q = Scripted(lambda t: actions[(t - 1) % len(actions)])
+        return q_gradient_descent_lambda(problem.f, x_1, Q, replace(p, first=1, **changes), log)
+
+    return policy
+
+
+def search(problem, x_1, p, log):
+    """Play the best sequence of actions that a beam search finds from x_1; returns the last x.
+
+    The search extends the BEAM best sequences by BLOCK steps in every way of SEARCHED and keeps
+    those with the lowest validation error h. It looks where it is going, which no controller can:
+    a measure of what the actions allow, not a rival.
+    """
+    g, h = problem.f, problem.errors["validation"]
+    beam = [(1.0, (), (x_1, -g.gradient(x_1, p.lambda_c), p.lambda_c, x_1))]
+    while len(beam[0][1]) < p.steps:
+        longer = []
+        for (_, actions, state), repeated in product(beam, SEARCHED):
+            block = tuple(islice(cycle(repeated), min(BLOCK, p.steps - len(actions))))
+            for a in block:
+                state = stepped(g, p, state, a)
+            longer.append((h(state[-1]), actions + block, state))
+        beam = sorted(longer, key=lambda entry: entry[0])[:BEAM]
+    return rhythm(beam[0][1])(problem, x_1, p, log)
+
+
+def stepped(g, p, state, a):
+    """Where Algorithm 2 is after action a at (xbar, d, lambda_t, x_t)."""
+    xbar, d, lam, x = state
+    if a == ACCEPT:
+        xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c
+    else:
+        lam = lam / 2 if a == HALF else 1.25 * lam
+    return xbar, d, lam, xbar + p.alpha * d
+
+
+COEFFICIENT = {
+    "gd": rhythm((ACCEPT,)),
+    "gd lambda 0": rhythm((ACCEPT,), lambda_c=0.0),
+    **{name: rhythm(actions) for name, actions in RHYTHMS.items()},
+    "search": search,
+}

@@ -1,0 +1,282 @@
+"""From a config to a trained DQN: the task, the problem, the log of an episode, the training.
+
+Random streams, all from the one root seed: theta_0, exploration, replay, the x_1 of each episode,
+and the held-out states. The unseen iterates of the comparison have seeds of their own.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import files
+from ..backend import to_device
+from ..config import UserError
+from ..dqn import DQN, Memory
+from ..environment import ACCEPT, ACTIONS, FEATURES
+from ..fast.objective import ErrorRate, Objective
+from ..mlp import MLP
+
+THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
+
+
+@dataclass(frozen=True)
+class Task:
+    """What run_lr.py and run_reg.py differ in.
+
+    name: "lr" or "reg"; value: what is adjusted, "alpha" or "lambda"; about: the text of --help;
+    learn(problem, x_1, Q, theta_0, memory, p, logs, first): Algorithm 3 or 4;
+    apply(problem, x_1, Q, p, log) -> x*: Algorithm 1 or 2;
+    policies: {name: function(problem, x_1, p, log) -> x*} to compare with; default: their names
+    without --policies; lines: {action: its printed line in `apply` and in `learn`}.
+    """
+
+    name: str
+    value: str
+    about: str
+    learn: Callable
+    apply: Callable
+    policies: dict
+    default: tuple
+    lines: dict
+
+
+class Problem:
+    """The objective net on a data set: f, the error rates by name, and initial iterates."""
+
+    def __init__(self, data, config, device="cpu"):
+        self.net = MLP((data.train_images.shape[1], *config.hidden, 10))
+        self.dtype = data.train_images.dtype
+        images, labels = (to_device(a, device) for a in (data.train_images, data.train_labels))
+        self.f = Objective(self.net, images, labels, config.loss)
+
+        def error(images, labels):
+            return ErrorRate(self.net, to_device(images, device), to_device(labels, device),
+                             basis=self.f.layer.images)  # fmt: skip
+
+        self.errors = {"test": error(data.test_images, data.test_labels)}
+        if len(data.validation_images):
+            self.errors["validation"] = error(data.validation_images, data.validation_labels)
+            self.errors["train"] = error(data.train_images, data.train_labels)
+
+    def iterate(self, *seed):
+        """The initial iterate x_1 of a seed (D5); the plain steps from it are taken once."""
+        rng = np.random.default_rng(seed if len(seed) > 1 else seed[0])
+        x_1 = self.f.point(self.net.initialise(rng, self.dtype))
+        x_1.memory = {}
+        return x_1
+
+
+class Log:
+    """What happened in one episode, step by step: the `log` of the four algorithms.
+
+    objective f(x_{t+1}), value (alpha_{t+1} or lambda_{t+1}), reward, td_loss: (T,); action: (T,)
+    int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,) bool. NaN, for
+    the action -1, where a step was not reached or the DQN not asked.
+
+    f(x, value): the objective to be logged; Q: the DQN that is asked; errors: {name: ErrorRate}
+    evaluated at every step, kept in error[name] (T,); trace(log, t): called after each step at which
+    the DQN was asked. objective_1: f(x_1); diverged_at: the step whose f was not finite, at which the
+    episode ended (D23), 0: none; gradients: how many were taken.
+    """
+
+    def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0):
+        self.started = time.perf_counter()
+        self.f, self.Q, self.errors, self.trace, self.e = f, Q, errors or {}, trace, e
+        T, k = p.steps, len(getattr(Q, "values", ()))
+        self.objective, self.value, self.reward, self.td_loss = np.full((4, T), np.nan)
+        self.action, self.explored = np.full(T, -1, np.int8), np.zeros(T, bool)
+        self.state, self.q = np.full((T, len(FEATURES)), np.nan), np.full((T, k), np.nan)
+        self.error = {name: np.full(T, np.nan) for name in self.errors}
+        self.objective_1, self.diverged_at = f(x_1, 0.0), 0
+
+    def __call__(self, t, x, value, a, r=math.nan, loss=math.nan, s=None):
+        """Keep step t: x_{t+1}, alpha_{t+1} or lambda_{t+1}, a_t, r_{t+1}, the TD loss, s_t."""
+        i = t - 1
+        self.objective[i] = self.f(x, value)
+        self.value[i], self.action[i], self.reward[i], self.td_loss[i] = value, a, r, loss
+        if math.isfinite(self.objective[i]):  # a net of NaN would still name a class for each image
+            for name, error in self.errors.items():
+                self.error[name][i] = error(x)
+        else:
+            self.diverged_at = t
+        if s is not None:
+            self.state[i] = s
+            if self.q.shape[1]:
+                self.q[i], self.explored[i] = self.Q.values, self.Q.explored
+            if self.trace:
+                self.trace(self, t)
+
+    def close(self, x):
+        """The episode has returned x: the last step shows it (D10)."""
+        self.x, self.seconds = x, time.perf_counter() - self.started
+        first = int(np.argmax(~np.isnan(self.state[:, 0])))  # where d(xbar) was taken before a step
+        self.gradients = int((self.action == ACCEPT).sum() + (self.action[first] != ACCEPT))
+        if not self.diverged_at:
+            self.objective[-1] = self.f(x, self.value[-1])
+            for name, error in self.errors.items():
+                self.error[name][-1] = error(x)
+        return self
+
+
+class Training:
+    """A DQN in training by Algorithm 3 or 4, with everything that is needed to go on from it.
+
+    log: the arrays of /train in the run file; done: episodes that are behind it.
+    """
+
+    STATE = {
+        "Q": ("_theta", "frozen", "m", "v", "updates", "rejected"),
+        "memory": ("s", "s_next", "a", "r", "y", "over", "last", "returns", "recent", "best",
+                   "e", "start", "count"),
+    }  # fmt: skip
+
+    def __init__(self, task, problem, p):
+        self.task, self.problem, self.p = task, problem, p
+        sizes = (len(FEATURES), *p.dqn_hidden, len(ACTIONS[task.name]))
+        theta_0 = MLP(sizes).initialise(self._rng(THETA), np.float64)
+        self.Q = DQN(sizes, p, self._rng(EXPLORATION), theta_0)
+        label = self.Q.label if p.label == "stored" else None
+        self.memory = Memory(p, self._rng(REPLAY), label)
+        self.starts, self.done = {}, 0
+        self.held = self._held_out_states()
+        self.log = empty_log(p.episodes, p.steps, task.value)
+
+    def _rng(self, stream):
+        return np.random.default_rng([self.p.seed, stream])
+
+    def x_1(self, e):
+        """The initial iterate of episode e (D21): p.starts of them in turn, 0: never one twice."""
+        k = e % self.p.starts if self.p.starts else e
+        if k not in self.starts:
+            if not self.p.starts:
+                self.starts.clear()
+            self.starts[k] = self.problem.iterate(self.p.seed, START, k)
+        return self.starts[k]
+
+    def episodes(self, trace=None):
+        """Play the episodes that are left; yields each one's log after it is recorded."""
+        look = self.problem.f if self.task.name == "reg" else lambda x, alpha: self.problem.f(x)
+
+        def logs(e):
+            self.current = Log(look, self.x_1(e), self.Q, self.p, trace=trace, e=e)
+            return self.current
+
+        algorithm = self.task.learn(self.problem, self.x_1, self.Q, self.Q.theta, self.memory, self.p,
+                                    logs, self.done + 1)  # fmt: skip
+        for x in algorithm:
+            yield self._record(self.current.close(x))
+
+    def _record(self, log):
+        e, train = self.done, self.log
+        log.returned = float(log.reward[~np.isnan(log.reward)].sum())
+        log.test_accuracy = 1 - self.problem.errors["test"](log.x)
+        train["td_loss"][e], train["return"][e] = nanmean(log.td_loss), log.returned
+        train["epsilon"][e], train["test_accuracy"][e] = self.Q.epsilon, log.test_accuracy
+        train["q_mean"][e] = self.Q.q(self.held).max(axis=1).mean()
+        train["objective"][e], train[self.task.value][e] = log.objective, log.value
+        train["action"][e], train["reward"][e] = log.action, log.reward
+        train["diverged_at"][e], train["rejected"][e] = log.diverged_at, self.Q.rejected
+        train["seconds"][e] = log.seconds
+        self.done += 1
+        return log
+
+    def _held_out_states(self):
+        """States s_M, ..., s_T of an episode of random actions from an x_1 never trained on."""
+        rng, states = self._rng(HELD_OUT), []
+        Q = Scripted(lambda t: int(rng.integers(len(ACTIONS[self.task.name]))))
+
+        def log(t, x, value, a, s=None):
+            if s is not None:
+                states.append(s)
+
+        self.task.apply(self.problem, self.problem.iterate(self.p.seed, HELD_OUT), Q, self.p, log)
+        return np.array(states)
+
+    def tree(self):
+        """A snapshot of the training after an episode, for a checkpoint."""
+        tree = {"done": self.done, "train": {k: v[: self.done].copy() for k, v in self.log.items()}}
+        for name, attributes in self.STATE.items():
+            owner = getattr(self, name)
+            tree[name] = {"rng": files.generator_state(owner.rng)}
+            for attribute in attributes:
+                value = getattr(owner, attribute)
+                value = np.array(value, np.int64) if isinstance(value, list) else value
+                tree[name][attribute] = value.copy() if isinstance(value, np.ndarray) else value
+        return tree
+
+    def restore(self, tree):
+        """The inverse of `tree`; the config may ask for more episodes than the snapshot's.
+
+        Raises UserError for what does not fit: fewer episodes, other sizes, another tree.
+        """
+        if shapes(self.tree()) != shapes(tree):
+            raise UserError("the checkpoint does not fit these settings; start anew")
+        if tree["done"] > self.p.episodes:
+            raise UserError(
+                f"the checkpoint has {tree['done']} episodes already; --episodes can only be raised"
+            )
+        self.done = tree["done"]
+        for name, attributes in self.STATE.items():
+            owner = getattr(self, name)
+            owner.rng = files.generator_from(tree[name]["rng"])
+            for attribute in attributes:
+                value = tree[name][attribute]
+                is_list = isinstance(getattr(owner, attribute), list)
+                setattr(owner, attribute, value.tolist() if is_list else value)
+        for name, values in tree["train"].items():
+            self.log[name][: self.done] = values
+
+
+class Scripted:
+    """A policy that does not look: greedy(s) is rule(t) for t = 1, 2, ... in the order of asking."""
+
+    def __init__(self, rule):
+        self.rule, self.t = rule, 0
+
+    def greedy(self, s):
+        """a_t."""
+        self.t += 1
+        return self.rule(self.t)
+
+
+def shapes(tree, grows=False):
+    """The shapes in a snapshot of a training, without the lengths that grow with the episodes."""
+    if not isinstance(tree, dict):
+        return np.shape(tree)[grows:]
+    return {k: shapes(v, grows or k in ("train", "recent", "best")) for k, v in tree.items()}
+
+
+def empty_log(episodes, steps, value):
+    """The arrays of /train in the run file, NaN where nothing happened yet."""
+    per_episode = ("td_loss", "return", "epsilon", "seconds", "q_mean", "test_accuracy")
+    log = {name: np.full(episodes, np.nan) for name in per_episode}
+    log |= {name: np.full((episodes, steps), np.nan) for name in ("objective", value, "reward")}
+    log["action"] = np.full((episodes, steps), -1, np.int8)
+    return log | {name: np.zeros(episodes, np.int64) for name in ("diverged_at", "rejected")}
+
+
+def convergence(train):
+    """(drift, loss, change, error) of /train over the last quarter of the episodes.
+
+    drift: how far the mean max-Q ranges, (max - min) / |mean|; loss: the mean TD loss; change: how
+    far it lies above that of the third quarter, with its standard error over the episodes. All but
+    the loss in %.
+    """
+    loss, quarter = train["td_loss"], -(-len(train["td_loss"]) // 4)
+    third = loss[-2 * quarter : -quarter] if len(loss) > quarter else np.nan * loss
+    last = loss[-quarter:]
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        q = train["q_mean"][-quarter:]
+        drift = np.ptp(q) / abs(q.mean())
+        change = last.mean() / third.mean() - 1
+        error = np.hypot(last.std(), third.std()) / np.sqrt(quarter) / third.mean()
+        return 100 * drift, last.mean(), 100 * change, 100 * error
+
+
+def nanmean(values):
+    """The mean of what is not NaN; NaN, without a warning, if nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
