@@ -11,15 +11,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from kill_resume import TASKS, differences
 from small_runs import (
     EPISODES,
     POLICIES,
     ROOT,
+    TASKS,
     both,
     checkpoint,
     command_line,
     content,
+    differences,
     refused,
     run,
     training,

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from kill_resume import SMALL, TASKS, make_archive
+from small_runs import SMALL, TASKS, make_archive
 
 from qgd_np import config
 from qgd_np.figures import __main__ as figures

@@ -14,17 +14,18 @@ from functools import partial
 
 import numpy as np
 import pytest
-from damage_data import binary_files, make_arrays, pack
-from kill_resume import RECORDS, TASKS, differences
 from small_runs import (
     EPISODES,
     POLICIES,
     ROOT,
+    TASKS,
     at_call,
     both,
     checkpoint,
     command_line,
     content,
+    differences,
+    make_archive,
     refused,
     run,
     training,
@@ -33,7 +34,6 @@ from small_runs import (
 from qgd_np import backend, files
 from qgd_np.dqn import DQN
 from qgd_np.fast.objective import Objective
-from qgd_np.files import interrupts
 from qgd_np.lab import command, experiment
 from qgd_np.lab.history import History
 
@@ -250,14 +250,10 @@ def test_resuming_on_other_images_under_the_same_name_is_refused(call, straight,
     out, data = folder / "other-images", folder / "elsewhere" / "tiny.tar.gz"
     shutil.copytree(straight("lr"), out)
     data.parent.mkdir()
-    images, *rest = make_arrays(RECORDS)
-    images[3, 5] ^= 1  # one pixel, one bit
-    data.write_bytes(pack(binary_files((images, *rest))))
+    make_archive(data.parent, changed=3)
     flags = ["--data", data, "--episodes", EPISODES, "--out", out, "--resume"]
     assert "(data_sha256: " in refused(call, capsys, "lr", *flags)
-    images[3, 5] ^= 1
-    images[240, 5] ^= 1  # neither trained on nor tested on
-    data.write_bytes(pack(binary_files((images, *rest))))
+    make_archive(data.parent, changed=240)  # neither trained on nor tested on
     assert call("lr", *flags) == 0
 
 
@@ -300,7 +296,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
 
 
 def test_a_hundred_kills_in_small(environment):
-    words = [sys.executable, str(ROOT / "tests" / "kill_resume.py"), "5", "--within", "20"]
+    words = [sys.executable, str(ROOT / "tests" / "long" / "kill_resume.py"), "5", "--within", "20"]
     words += ["--signal", "KILL", "INT", "TERM"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -446,7 +442,7 @@ STAGES = {
     "the held-out states are made": (experiment.Training, "_held_out_states", 1),
     "a plain step": (Objective, "gradient", 15),
     "an update": (DQN, "update", 9),
-    "a save": (files, "_pack", 3),
+    "a save": (files, "_store", 12),
     "a file goes to the disk": (os, "fsync", 3),
     "the comparison": (command, "evaluate", 1),
     "the results are saved": (files, "write", 6),
@@ -488,20 +484,6 @@ def test_a_signal_ends_slow_steps_within_one_step_and_two_seconds(
     assert time.monotonic() - sent[0] < 2.2
     assert f"0 of {EPISODES} episodes are saved" in capsys.readouterr().err
     assert files.read(tmp_path / "checkpoint.h5", "checkpoint")["training"]["done"] == 0
-
-
-def test_a_signal_waits_where_it_would_be_lost_and_only_there():
-    interrupts.catch()
-    seen = []
-    with pytest.raises(interrupts.Stopped) as stopped, interrupts.held():
-        with interrupts.held():
-            signal.raise_signal(signal.SIGTERM)
-        seen.append("within")
-    assert seen == ["within"] and stopped.value.args == (signal.SIGTERM,)
-    with pytest.raises(interrupts.Stopped):
-        signal.raise_signal(signal.SIGINT)
-        seen.append("after")
-    assert seen == ["within"]
 
 
 def test_a_signal_stops_several_seeds_and_their_processes_save(call, tmp_path, monkeypatch, capsys):
