@@ -71,8 +71,7 @@ class Objective:
         if x.vector is d.vector:  # the usual case, a candidate on the line of d
             slope = d.scale * (slope + 2 * lam * vx)
         else:
-            known = x is d.origin and lam == d.lam
-            gradient = d.vector if known else self.gradient(x, lam).vector
+            gradient = self.gradient(x, lam).vector
             slope = d.scale * float(namespace(gradient).vdot(d.vector, gradient))
         return f + lam * xx, slope, float(np.sign(d.scale * d_previous.scale)) * self.agreement
 
