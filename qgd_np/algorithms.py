@@ -1,13 +1,13 @@
 """Algorithms 1 to 4 of the paper, one function each.
 
-Read the right margin from top to bottom: it is the paper's algorithm, line by line (A3:12 is line 12
-of Algorithm 3). Lines without a printed line are ours: D7 is a decision (README.md beside this file),
-log keeps numbers and changes nothing.
+The right margin, read downwards, is the paper's algorithm (A3:12 is line 12 of Algorithm 3). Lines
+without a printed line are ours: D7 is a decision (README.md beside this file), log keeps numbers
+and changes nothing.
 
-f(x) is the objective, f.gradient(x) its gradient; g is the same with a lambda, and m what the reward
-of Algorithm 4 looks at: the validation error h (Eq. 8), or g as printed (D14). Q is the DQN, p holds
-the parameters under the names of config.py. log is any callable. Algorithms 1 and 2 return x*; 3 and
-4 are generators that hand over each episode's x* as it ends.
+f(x) is the objective, f.gradient(x) its gradient; g is the same with a lambda; m is what the reward
+of Algorithm 4 looks at, the validation error h (Eq. 8) or g as printed (D14). Q is the DQN, p holds
+the parameters of config.py, log is any callable. Algorithms 1 and 2 return x*; 3 and 4 are
+generators that hand over each episode's x* as it ends and return theta.
 """
 
 import math
@@ -17,7 +17,7 @@ from .environment import ACCEPT, HALF, RAISE, Features, ending, remembered, retu
 
 @remembered
 def plain_steps_alpha(f, x, p, first, log):
-    """Lines 3 and 4 of Algorithm 3; Algorithm 1 takes these steps too (D22). Returns x_t, d_{t-1}, F."""
+    """Lines 3 and 4 of Algorithm 3; 1 takes them too (D22). Returns x_t, d_{t-1}, F."""
     F, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A3:3     for t = 1, ..., M−1 do
         F, d = F + [f(x)], -f.gradient(x)                           # D6, D11
@@ -28,7 +28,7 @@ def plain_steps_alpha(f, x, p, first, log):
 
 @remembered
 def plain_steps_lambda(g, x, p, first, log):
-    """Lines 3 and 4 of Algorithm 4; Algorithm 2 takes these steps too (D22). Returns x_t, d_{t-1}, G."""
+    """Lines 3 and 4 of Algorithm 4; 2 takes them too (D22). Returns x_t, d_{t-1}, G."""
     G, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A4:3     for t = 1, ..., M−1 do
         G, d = G + [g(x, p.lambda_c)], -g.gradient(x, p.lambda_c)   # D6, D11

@@ -1,7 +1,7 @@
-"""The environment of sections 3.1 to 3.4: actions, the six features, how an episode begins and ends.
+"""The environment of sections 3.1 to 3.4: actions, the six features, an episode's begin and end.
 
-The rewards of Eq. 7 and 8 are printed lines of Algorithms 3 and 4 and stand there; the sums over all
-parameters behind two of the features, `observe`, stand with the objective.
+The rewards of Eq. 7 and 8 are printed lines of Algorithms 3 and 4 and stand there; the sums over
+all parameters behind two of the features, `observe`, stand with the objective.
 """
 
 import functools
@@ -26,8 +26,10 @@ class Features:
     rate     the learning rate after an accept; frees the slope of the scale of alpha
     M        length of the list of Eq. 4 and of feature three's "past M steps" (D6)
 
-    f must be positive: it enters relative to the lowest value so far, its maximum relative to f(x_1),
-    the slope relative to f(x_t). Where a number is not finite, its feature is 1, that of Eq. 4 -1 (D23).
+    f must be positive: it enters relative to the lowest value so far, its maximum relative to
+    f(x_1), the slope relative to f(x_t). So the number of images does not show; the size of the net
+    does, in the slope, as |grad f|^2 grows with it. Where a number is not finite, its feature is 1,
+    that of Eq. 4 -1 (D23).
     """
 
     def __init__(self, f, F, d_before, value_c, rate, M):
@@ -68,29 +70,12 @@ def _log_ratio(value, reference):
 
 
 def remembered(steps):
-    """A decorator: the plain steps from an x_1 with a `memory` (a dict) are taken once (D21).
-
-    Every further time the log is given the same steps, with iterates that hold what was found there.
-    """
+    """A decorator: an iterate that can remember (fast/line.py) takes its plain steps once (D21)."""
 
     @functools.wraps(steps)
     def once(f, x_1, p, first, log):
-        memory, key = getattr(x_1, "memory", None), (steps.__name__, first)
-        if memory is None:
-            return steps(f, x_1, p, first, log)
-        if key in memory:
-            for step in memory[key][1]:
-                log(*step)
-        else:
-            taken = []
-
-            def both(t, x, *rest):
-                log(t, x, *rest)
-                taken.append((t, x.evaluated(), *rest))
-
-            x, *others = steps(f, x_1, p, first, both)
-            memory[key] = (f.point(x.x), *others), taken
-        return memory[key][0]
+        take = getattr(x_1, "once", steps)
+        return steps(f, x_1, p, first, log) if take is steps else take(steps, f, p, first, log)
 
     return once
 
@@ -108,9 +93,9 @@ def returned(x_t, x, xbar, f, p):
 def ending(t, r, f_x, m_end, p):
     """(r, over): the reward of step t, and whether no state follows.
 
-    f_x: what must be finite; m_end: what the reward looks at, at x* if the episode ends here (D10).
-    Divergence earns nothing (D23); no state follows step T (D27), and what step T ends in counts as
-    if it were earned for ever (D28).
+    f_x: what must be finite; m_end: what the reward looks at, at the x* of an episode that ends
+    here (D10). Divergence earns nothing (D23); no state follows step T (D27), and what step T ends
+    in counts as if it were earned for ever (D28).
     """
     if not math.isfinite(f_x):
         return 0.0, True

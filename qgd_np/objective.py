@@ -51,15 +51,26 @@ LOSSES = {"softmax": softmax_cross_entropy, "eq2": equation_2}
 quiet = np.errstate(over="ignore", invalid="ignore")  # divergence is a result (D23)
 
 
+def recent(function):
+    """function(x), but not computed again at the last three x that were looked at."""
+    known = []
+
+    def once(x):
+        entry = next((entry for entry in known if entry[0] is x), None) or (x, function(x))
+        known[:] = [entry, *(other for other in known if other is not entry)][:3]
+        return entry[1]
+
+    return once
+
+
 class Function:
     """A user's own f with its gradient, on float64 vectors (P,); Algorithms 1 to 4 run on it.
 
-    f(x) -> float; gradient(x) -> (P,). f should be positive: it enters the state as a ratio (D8).
-    What was found at the last three iterates looked at is kept, so nothing is computed twice.
+    f(x) -> float, positive, as it enters the state as a ratio (D8); gradient(x) -> (P,).
     """
 
     def __init__(self, f, gradient):
-        self.f, self.df, self.known = f, gradient, []
+        self.f, self.df = recent(f), recent(gradient)
 
     def point(self, x):
         """Make an iterate of a vector."""
@@ -67,35 +78,17 @@ class Function:
 
     def __call__(self, x, lam=0.0):
         """g_lambda(x) = f(x) + lambda x^T x (Eq. 3, D3), a float; f(x) if lambda is 0."""
-        entry = self._at(x)
-        if entry[1] is None:
-            entry[1] = self._value(x)
-        return entry[1] + lam * float(namespace(x).vdot(x, x))
+        return float(self.f(x)) + lam * float(namespace(x).vdot(x, x))
 
     def gradient(self, x, lam=0.0):
         """grad g_lambda(x) (P,)."""
-        entry = self._at(x)
-        if entry[2] is None:
-            entry[2] = self._gradient(x)
-        return entry[2] + 2 * lam * x
+        return self.df(x) + 2 * lam * x
 
     def observe(self, x, d, d_before, lam=0.0):
         """g_lambda(x), the slope d . grad g_lambda(x) (D9) and the alignment of Eq. 6 (D7)."""
         xp = namespace(x)
         alignment = xp.mean(xp.sign(d) * xp.sign(d_before))
         return self(x, lam), float(xp.vdot(d, self.gradient(x, lam))), float(alignment)
-
-    def _at(self, x):
-        """[x, f(x), grad f(x)], None where not known."""
-        entry = next((entry for entry in self.known if entry[0] is x), [x, None, None])
-        self.known = [entry, *(other for other in self.known if other[0] is not x)][:3]
-        return entry
-
-    def _value(self, x):
-        return float(self.f(x))
-
-    def _gradient(self, x):
-        return np.asarray(self.df(x))
 
 
 class Objective(Function):
@@ -105,7 +98,7 @@ class Objective(Function):
     """
 
     def __init__(self, net, images, labels, loss="softmax"):
-        super().__init__(None, None)
+        super().__init__(self._f, self._gradient)
         self.net, self.images, self.loss = net, images, LOSSES[loss]
         self.targets = namespace(images).eye(net.sizes[-1], dtype=images.dtype)[labels].T  # (k, n)
 
@@ -113,8 +106,7 @@ class Objective(Function):
         """Make an iterate of a vector."""
         return namespace(self.images).array(x, self.images.dtype)
 
-    @quiet
-    def _value(self, x):
+    def _f(self, x):
         return float(self._forward(x)[1]) / len(self.images)
 
     @quiet
@@ -122,6 +114,7 @@ class Objective(Function):
         activations, _, delta = self._forward(x)
         return self.net.backward(x, self.images, activations, delta.T / len(self.images))  # (P,)
 
+    @quiet
     def _forward(self, x):
         activations = self.net.forward(x, self.images)  # A_l (n, q_l) and, last, Z (n, k)
         return activations, *self.loss(activations[-1].T.copy(), self.targets)  # (), (k, n)

@@ -18,10 +18,10 @@ sys.path.insert(0, str(ROOT))
 
 import run_lr
 import run_reg
-from qgd_np import backend, config, files
+from qgd_np import config, files
 from qgd_np.files import interrupts
 from qgd_np.images import load
-from qgd_np.lab import command, flags
+from qgd_np.lab import command, device, flags
 from qgd_np.lab.training import Problem, Training
 
 TASKS = {"lr": run_lr.TASK, "reg": run_reg.TASK}
@@ -29,22 +29,28 @@ SMALL = [
     "--steps", "10", "--hidden", "5", "--iterates", "1", "--train-size", "200",
     "--validation-size", "20", "--no-figures", "--quiet", "--device", "cpu",
 ]  # fmt: skip
-RECORDS = 50  # per batch: 250 training images
 EPISODES = 6
 POLICIES = {"lr": ["gd", "armijo", "nonmonotone", "pattern9", "qgd"], "reg": ["gd", "qgd"]}
 both = pytest.mark.parametrize("task", ["lr", "reg"])
 
 
-def make_archive(folder, seed=0):
-    """Write a tiny archive in the official binary layout; return its path."""
-    path, rng = folder / "tiny.tar.gz", np.random.default_rng(seed)
+def make_archive(folder, changed=None):
+    """Write a tiny archive in the official binary layout: 250 training and 50 test images.
+
+    changed: the training image of which one pixel has another value. Returns its path.
+    """
+    path, rng = folder / "tiny.tar.gz", np.random.default_rng(0)
+    labels = np.arange(300)[:, None] % 10
+    pixels = 20 * labels + rng.integers(0, 60, (300, 3072))  # images of a class are alike
+    if changed is not None:
+        pixels[changed, 5] += 1
+    batches = np.split(np.hstack([labels, pixels]).astype(np.uint8), 6)
+    names = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
     with tarfile.open(path, "w:gz") as tar:
-        for batch in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"):
-            label = np.arange(RECORDS)[:, None] % 10  # images of a class are alike
-            pixels = 20 * label + rng.integers(0, 60, (RECORDS, 3072))
-            member = tarfile.TarInfo(f"cifar-10-batches-bin/{batch}.bin")
-            member.size = RECORDS * 3073
-            tar.addfile(member, io.BytesIO(np.hstack([label, pixels]).astype(np.uint8).tobytes()))
+        for name, batch in zip(names, batches, strict=True):
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
+            member.size = batch.nbytes
+            tar.addfile(member, io.BytesIO(batch.tobytes()))
     return path
 
 
@@ -103,7 +109,7 @@ def copied(straight, tmp_path):
 @pytest.fixture(scope="session")
 def environment():
     """The environment of a run file in a process of its own."""
-    here = str(backend.blas_threads())  # as in this process, which resumes what another began
+    here = str(device.blas_threads())  # as in this process, which resumes what another began
     threads = {"OPENBLAS_NUM_THREADS": here, "OMP_NUM_THREADS": here, "MPLBACKEND": "Agg"}
     return os.environ | threads
 

@@ -30,10 +30,10 @@ from small_runs import (
     training,
 )  # fmt: skip
 
-from qgd_np import backend, files
+from qgd_np import files
 from qgd_np.dqn import DQN
 from qgd_np.fast.objective import Objective
-from qgd_np.lab import command
+from qgd_np.lab import command, device
 from qgd_np.lab.training import Log, Training
 
 
@@ -224,8 +224,8 @@ def test_another_tasks_run_and_a_part_of_several_are_refused(call, copied, tmp_p
 
 @pytest.mark.parametrize(("name", "value"), [("blas_threads", 99), ("__version__", "9.9")])
 def test_another_version_or_number_of_threads_is_said(name, value, copied, capsys, monkeypatch):
-    owner = backend if name == "blas_threads" else command
-    monkeypatch.setattr(owner, name, (lambda: value) if owner is backend else value)
+    owner = device if name == "blas_threads" else command
+    monkeypatch.setattr(owner, name, (lambda: value) if owner is device else value)
     assert resume("lr", copied("lr"), "--episodes", EPISODES + 1) == 0
     assert f"is {value}: last digits may differ" in capsys.readouterr().out
 
@@ -235,7 +235,7 @@ def test_other_images_are_refused_and_the_same_under_another_name_are_not(
 ):
     out, moved = copied("lr"), tmp_path / "moved.tar.gz"
     before = content(out)
-    for flag in ("--data", "synthetic"), ("--data", make_archive(tmp_path, seed=1)):
+    for flag in ("--data", "synthetic"), ("--data", make_archive(tmp_path, changed=3)):
         assert resume("lr", out, *flag) == 2 and content(out) == before
         assert "not the images" in capsys.readouterr().err
     shutil.copy(small[1], moved)

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 from tqdm import tqdm
 
-from .. import __version__, backend, config, files
+from .. import __version__, config, files
 from ..config import ConfigError
 from ..files import interrupts
 from ..images import load
-from . import flags, presets
+from . import device, flags, presets
 from .comparison import controller_tree, evaluate, load_controllers
 from .report import banner, shown, table, tracer, verdict
 from .seeds import run_seeds
@@ -175,28 +175,28 @@ def one_run(task, p, name, a):
     if a.controller and not finished:
         controllers = load_controllers(task, a.controller, p, a.fields)
         p = controllers["qgd"][1]
-    device = backend.choose(a.device, p.tf32)
+    kind = device.choose(a.device, p.tf32)
     data = load(a.data, p.train_size, p.validation_size)
-    about = description(task, p, data, device, name, a)
+    about = description(task, p, data, kind, name, a)
     if before and before["data_sha256"] != data.sha256:
         raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
     banner(about, data, before or about)
     if not finished:
-        problem = Problem(data, p, device)
+        problem = Problem(data, p, kind)
         result = results(task, p, problem, about, controllers, checkpoint, folder, a)
     print(f"{table(result, a.policies)}\n{verdict(result)}\nresults  {folder / 'run.h5'}")
     return folder / "run.h5"
 
 
-def description(task, p, data, device, name, a):
+def description(task, p, data, kind, name, a):
     """The root attributes of the run file; `flags` is what --resume takes from it."""
     source = data.name if a.data in ("auto", "cifar10", "synthetic") else os.path.abspath(a.data)
     kept = {name: getattr(a, name) for name in KEPT} | a.fields
-    kept |= {"data": source, "device": device, "folder": name}
+    kept |= {"data": source, "device": kind, "folder": name}
     return {
         "task": task.name, "config": config.to_json(p), "version": __version__,
-        "data": data.name, "data_sha256": data.sha256, "device": backend.describe(device),
-        "threads": backend.blas_threads(), "preset": a.preset, "flags": json.dumps(kept),
+        "data": data.name, "data_sha256": data.sha256, "device": device.describe(kind),
+        "threads": device.blas_threads(), "preset": a.preset, "flags": json.dumps(kept),
     }  # fmt: skip
 
 
