@@ -335,14 +335,14 @@ def test_a_signal_in_training_leaves_a_checkpoint_and_the_command_to_resume(
 STAGES = {
     "the images are loaded": (command, "load", 1),
     "the held-out states are made": (Training, "_held_out_states", 1),
-    "the first save": (files, "_pack", 1),
+    "the first save": (files, "write", 1),
     "a plain step": (Objective, "gradient", 15),
     "an update": (DQN, "update", 9),
-    "a save": (files, "_unpack", 3),
+    "a save": (files, "save", 3),
     "a file goes to the disk": (os, "fsync", 5),
     "a step of the comparison": (Log, "__call__", 70),
     "the comparison": (command, "evaluate", 1),
-    "the results are saved": (files, "write", 7),
+    "the results are saved": (files, "write", 6),
 }
 
 

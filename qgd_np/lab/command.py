@@ -173,7 +173,7 @@ def one_run(task, p, name, a):
     if not finished and not checkpoint:
         refuse_results(folder, ", but no checkpoint to go on from: choose another folder")
     if a.controller and not finished:
-        controllers = load_controllers(task, a.controller, p, a.fields)
+        controllers = load_controllers(task.name, a.controller, p, a.fields)
         p = controllers["qgd"][1]
     kind = device.choose(a.device, p.tf32)
     data = load(a.data, p.train_size, p.validation_size)
@@ -211,7 +211,7 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
             training.restore(checkpoint["training"])
         train(training, about, folder / "checkpoint.h5", a)
         controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log
-    tree["dqn"] = controller_tree(task, *controllers["qgd"])
+    tree["dqn"] = controller_tree(task.name, *controllers["qgd"])
     if seeds:
         heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {seeds[0]}"
         trace = tracer(task, p, heading) if a.trace else None
