@@ -44,7 +44,6 @@ def q_gradient_descent_alpha(f, x_1, Q, p, log):
     features = Features(f, F, d_before, p.alpha_c, p.alpha_c, p.M)  # D6, D11
     xbar, d, alpha = x, -f.gradient(x), p.alpha_c                   # A1:1   x̄ = x_1, d(x̄) = −∇f(x_1), α_1 = α_c
     for t in range(t_1, p.steps + 1):                               # A1:2   for t = 1, ..., T do
-        x_t = x                                                     # D10
         s = features(x, d, alpha)                                   # A1:3     compute state feature vector s_t
         a = Q.greedy(s)                                             # A1:4     a_t = argmax_a [Q(s_t; θ)]_a
         if a == HALF:                                               # A1:5     if a_t = a_half then
@@ -55,7 +54,7 @@ def q_gradient_descent_alpha(f, x_1, Q, p, log):
         log(t, x, alpha, a, s=s)                                    # log
         if not math.isfinite(f(x)):                                 # D23
             break                                                   # D23
-    x_star = returned(x_t, x, xbar, f, p)                           # D10
+    x_star = returned(features.x, x, xbar, f, p)                    # D10
     return x_star                                                   # A1:10  return x* = x_T
 
 
@@ -66,7 +65,6 @@ def q_gradient_descent_lambda(g, x_1, Q, p, log):
     features = Features(g, G, d_before, p.lambda_c, p.alpha, p.M)   # D6, D11
     xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c        # A2:1   x̄ = x_1, d(x̄) = −∇g_λ(x_1), λ_1 = λ_c
     for t in range(t_1, p.steps + 1):                               # A2:2   for t = 1, ..., T do
-        x_t = x                                                     # D10
         s = features(x, d, lam=lam)                                 # A2:3     compute state feature vector s_t
         a = Q.greedy(s)                                             # A2:4     a_t = argmax_a [Q(s_t; θ)]_a
         if a == HALF:                                               # A2:5     if a_t = a_half then
@@ -79,7 +77,7 @@ def q_gradient_descent_lambda(g, x_1, Q, p, log):
         log(t, x, lam, a, s=s)                                      # log
         if not math.isfinite(g(x)):                                 # D23
             break                                                   # D23
-    x_star = returned(x_t, x, xbar, g, p)                           # D10
+    x_star = returned(features.x, x, xbar, g, p)                    # D10
     return x_star                                                   # A2:12  return x* = x_T
 
 
@@ -95,7 +93,6 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
         xbar, d, alpha = x, -f.gradient(x), p.alpha_c               # A3:5     x̄ = x_M, d(x̄) = −∇f(x_M), α_M = α_c
         s_next = features(x, d, alpha)                              # D11
         for t in range(t_1, p.steps + 1):                           # A3:6     for t = M, ..., T do
-            x_t = x                                                 # D10
             s = s_next                                              # A3:7       generate state feature vector s_t
             a = Q.act(s)                                            # A3:8       choose a_t by the ε-greedy policy
             if a == HALF:                                           # A3:9       if a_t = a_half then
@@ -103,12 +100,12 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
             elif a == ACCEPT:                                       # A3:11      else if a_t = a_accept then
                 xbar, d, alpha = x, -f.gradient(x), p.alpha_c       # A3:12        x̄ = x_t, d(x̄) = −∇f(x̄), α_{t+1} = α_c
             x = xbar + alpha * d                                    # A3:13      x_{t+1} = x̄ + α_{t+1} d(x̄)
+            x_star = returned(features.x, x, xbar, f, p)            # D10
             s_next = features(x, d, alpha)                          # A3:14      generate state feature vector s_{t+1}
             if a != ACCEPT:                                         # A3:15      if a_t ≠ a_accept then
                 r = p.c1 / max(f(x) - p.f_lb, p.gap)                # A3:16        r_{t+1} = c_1 / (f(x_{t+1}) − f_lb)
             elif a == ACCEPT:                                       # A3:17      else if a_t = a_accept then
                 r = p.c2 / max(f(xbar) - p.f_lb, p.gap)             # A3:18        r_{t+1} = c_2 / (f(x̄) − f_lb)
-            x_star = returned(x_t, x, xbar, f, p)                   # D10
             r, over = ending(t, r, f(x), f(x_star), p)              # D23, D27, D28
             memory.add(e, s, a, r, s_next, over)                    # A3:19      add (s_t, a_t, r_{t+1}, s_{t+1})^e to E
             loss = Q.update(memory, memory.sample(p.batch))         # A3:20      sample S ∈ E, update θ via Eq. 10
@@ -131,7 +128,6 @@ def q_learning_lambda(g, m, x_1, Q, theta_0, memory, p, logs, e_1=1):
         xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c    # A4:5     x̄ = x_M, d(x̄) = −∇g_{λ_M}(x_M), λ_M = λ_c
         s_next = features(x, d, lam=lam)                            # D11
         for t in range(t_1, p.steps + 1):                           # A4:6     for t = M, ..., T do
-            x_t = x                                                 # D10
             s = s_next                                              # A4:7       generate state feature vector s_t
             a, lam_t = Q.act(s), lam                                # A4:8       choose a_t by the ε-greedy policy
             if a == HALF:                                           # A4:9       if a_t = a_half then
@@ -141,12 +137,12 @@ def q_learning_lambda(g, m, x_1, Q, theta_0, memory, p, logs, e_1=1):
             elif a == ACCEPT:                                       # A4:13      else if a_t = a_accept then
                 xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c   # A4:14        x̄ = x_t, d(x̄) = −∇g_{λ_t}(x̄), λ_{t+1} = λ_c
             x = xbar + p.alpha * d                                  # A4:15      x_{t+1} = x̄ + α d(x̄)
+            x_star = returned(features.x, x, xbar, g, p)            # D10
             s_next = features(x, d, lam=lam)                        # A4:16      generate state feature vector s_{t+1}
             if a != ACCEPT:                                         # A4:17      if a_t ≠ a_accept then
                 r = p.c1 / max(m(x, lam_t) - p.f_lb, p.gap)         # A4:18        r_{t+1} = c_1 / (g_{λ_t}(x_{t+1}) − g_lb)
             elif a == ACCEPT:                                       # A4:19      else if a_t = a_accept then
                 r = p.c2 / max(m(xbar, lam_t) - p.f_lb, p.gap)      # A4:20        r_{t+1} = c_2 / (g_{λ_t}(x̄) − g_lb)
-            x_star = returned(x_t, x, xbar, g, p)                   # D10
             r, over = ending(t, r, g(x, lam), m(x_star, lam_t), p)  # D23, D27, D28
             memory.add(e, s, a, r, s_next, over)                    # A4:21      add (s_t, a_t, r_{t+1}, s_{t+1})^e to E
             loss = Q.update(memory, memory.sample(p.batch))         # A4:22      sample S ∈ E, update θ via Eq. 10

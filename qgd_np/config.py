@@ -5,7 +5,6 @@ section that prints the value.
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 
 LARGEST = 10**6  # of any length; longer ones are slips of the keyboard, and NumPy stumbles
@@ -101,7 +100,7 @@ TASKS = {"lr": {}, "reg": REG}
 
 
 def make(task, *changes):
-    """The config of a task ("lr" or "reg") with changes on top, the last one winning.
+    """The config of a task ("lr" or "reg") with changes on top, the last one winning; checked.
 
     Raises ConfigError for a task or a value that is not known or out of its range.
     """
@@ -110,7 +109,7 @@ def make(task, *changes):
     values = {k: v for change in (TASKS[task], *changes) for k, v in change.items()}
     if unknown := values.keys() - {f.name for f in dataclasses.fields(Config)}:
         raise ConfigError(f"{min(unknown)}: no parameter has this name")
-    config = Config(**values)
+    config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     check(config)
     return config
 
@@ -133,14 +132,3 @@ def check(config):
             flag, value = "--" + name.replace("_", "-"), getattr(c, name)
             shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
             raise ConfigError(f"{flag} {shown}: must be {wanted}")
-
-
-def to_json(config):
-    """The config as text, for the run file."""
-    return json.dumps(dataclasses.asdict(config), sort_keys=True)
-
-
-def from_json(text):
-    """The inverse of to_json."""
-    values = json.loads(text).items()
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values})
