@@ -2,12 +2,11 @@
 
 The right margin, read downwards, is the paper's algorithm (A3:12 is line 12 of Algorithm 3). Lines
 without a printed line are ours: D7 is a decision (README.md beside this file), log keeps numbers
-and changes nothing.
+and changes nothing; any callable will do.
 
-f(x) is the objective, f.gradient(x) its gradient; g is the same with a lambda; m is what the reward
-of Algorithm 4 looks at, the validation error h (Eq. 8) or g as printed (D14). Q is the DQN, p holds
-the parameters of config.py, log is any callable. Algorithms 1 and 2 return x*; 3 and 4 are
-generators that hand over each episode's x* as it ends and return theta.
+f(x) is the objective, f.gradient(x) its gradient, g the same with a lambda, m what the reward of
+Algorithm 4 looks at: the validation error h (Eq. 8) or g as printed (D14). p holds the parameters
+of config.py. Algorithms 1 and 2 return x*; 3 and 4 hand over each episode's x* as it ends.
 """
 
 import math
@@ -17,30 +16,29 @@ from .environment import ACCEPT, HALF, RAISE, Features, ending, remembered, retu
 
 @remembered
 def plain_steps_alpha(f, x, p, first, log):
-    """Lines 3 and 4 of Algorithm 3; 1 takes them too (D22). Returns x_t, d_{t-1}, F."""
+    """Lines 3 and 4 of Algorithm 3; 1 takes them too (D22). Returns x_t, d_{t-1}, F, t."""
     F, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A3:3     for t = 1, ..., M−1 do
         F, d = F + [f(x)], -f.gradient(x)                           # D6, D11
         x = x - p.alpha_c * f.gradient(x)                           # A3:4       x_{t+1} = x_t − α_c ∇f(x_t)
         log(t, x, p.alpha_c, ACCEPT)                                # log
-    return x, d, F                                                  # D6, D11
+    return x, d, F, first                                           # D6, D11, D18
 
 
 @remembered
 def plain_steps_lambda(g, x, p, first, log):
-    """Lines 3 and 4 of Algorithm 4; 2 takes them too (D22). Returns x_t, d_{t-1}, G."""
+    """Lines 3 and 4 of Algorithm 4; 2 takes them too (D22). Returns x_t, d_{t-1}, G, t."""
     G, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A4:3     for t = 1, ..., M−1 do
         G, d = G + [g(x, p.lambda_c)], -g.gradient(x, p.lambda_c)   # D6, D11
         x = x - p.alpha * g.gradient(x, p.lambda_c)                 # A4:4       x_{t+1} = x_t − α ∇g_{λ_c}(x_t)
         log(t, x, p.lambda_c, ACCEPT)                               # log
-    return x, d, G                                                  # D6, D11
+    return x, d, G, first                                           # D6, D11, D18
 
 
 def q_gradient_descent_alpha(f, x_1, Q, p, log):
     """Algorithm 1, Q-gradient descent for the learning rate. Returns x* (D10)."""
-    t_1 = p.asked_from(1)                                           # D18
-    x, d_before, F = plain_steps_alpha(f, x_1, p, t_1, log)         # D22
+    x, d_before, F, t_1 = plain_steps_alpha(f, x_1, p, p.asked_from(1), log)  # D18, D22
     features = Features(f, F, d_before, p.alpha_c, p.alpha_c, p.M)  # D6, D11
     xbar, d, alpha = x, -f.gradient(x), p.alpha_c                   # A1:1   x̄ = x_1, d(x̄) = −∇f(x_1), α_1 = α_c
     for t in range(t_1, p.steps + 1):                               # A1:2   for t = 1, ..., T do
@@ -60,8 +58,7 @@ def q_gradient_descent_alpha(f, x_1, Q, p, log):
 
 def q_gradient_descent_lambda(g, x_1, Q, p, log):
     """Algorithm 2, Q-gradient descent for the regularization coefficient. Returns x* (D10)."""
-    t_1 = p.asked_from(1)                                           # D18
-    x, d_before, G = plain_steps_lambda(g, x_1, p, t_1, log)        # D22
+    x, d_before, G, t_1 = plain_steps_lambda(g, x_1, p, p.asked_from(1), log)  # D18, D22
     features = Features(g, G, d_before, p.lambda_c, p.alpha, p.M)   # D6, D11
     xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c        # A2:1   x̄ = x_1, d(x̄) = −∇g_λ(x_1), λ_1 = λ_c
     for t in range(t_1, p.steps + 1):                               # A2:2   for t = 1, ..., T do
@@ -83,12 +80,11 @@ def q_gradient_descent_lambda(g, x_1, Q, p, log):
 
 def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
     """Algorithm 3, Q-learning with experience replay for the learning rate. x_1(e): see D21."""
-    t_1 = p.asked_from(p.M)                                         # D18
     Q.theta = theta_0                                               # A3:1   θ = θ_0
     for e in range(e_1, p.episodes + 1):                            # A3:2   for e = 1, ..., E do
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
-        x, d_before, F = plain_steps_alpha(f, x_1(e), p, t_1, log)  # lines 3 and 4 stand there
+        x, d_before, F, t_1 = plain_steps_alpha(f, x_1(e), p, p.asked_from(p.M), log)  # D18; lines 3 and 4 stand there
         features = Features(f, F, d_before, p.alpha_c, p.alpha_c, p.M)  # D6, D11
         xbar, d, alpha = x, -f.gradient(x), p.alpha_c               # A3:5     x̄ = x_M, d(x̄) = −∇f(x_M), α_M = α_c
         s_next = features(x, d, alpha)                              # D11
@@ -118,12 +114,11 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
 
 def q_learning_lambda(g, m, x_1, Q, theta_0, memory, p, logs, e_1=1):
     """Algorithm 4, Q-learning with experience replay for the regularization coefficient."""
-    t_1 = p.asked_from(p.M)                                         # D18
     Q.theta = theta_0                                               # A4:1   θ = θ_0
     for e in range(e_1, p.episodes + 1):                            # A4:2   for e = 1, ..., E do
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
-        x, d_before, G = plain_steps_lambda(g, x_1(e), p, t_1, log) # lines 3 and 4 stand there
+        x, d_before, G, t_1 = plain_steps_lambda(g, x_1(e), p, p.asked_from(p.M), log)  # D18; lines 3 and 4 stand there
         features = Features(g, G, d_before, p.lambda_c, p.alpha, p.M)  # D6, D11
         xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c    # A4:5     x̄ = x_M, d(x̄) = −∇g_{λ_M}(x_M), λ_M = λ_c
         s_next = features(x, d, lam=lam)                            # D11

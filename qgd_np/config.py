@@ -44,7 +44,6 @@ class Config:
     alpha_c: float = option(1.0, "learning rate after an accept (paper 4.2)", ABOVE_0)
     alpha: float = option(0.5, "fixed learning rate of Algorithms 2 and 4 (D29)", ABOVE_0)
     lambda_c: float = option(0.01, "regularization coefficient after an accept (D29)", AT_LEAST_0)
-
     # the environment
     steps: int = option(100, "candidates in an episode, T (paper 4.2)", COUNT)
     M: int = option(10, "length of Eq. 4's list, window of feature three (D6, D18)", COUNT)
@@ -56,7 +55,6 @@ class Config:
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g (D14)", "error", "g")
     returns: str = option("lower", "what is returned (D10)", "printed", "last", "lower")
     starts: int = option(20, "x_1 used in turn; 1: as printed, 0: always new (D21)", LENGTH)
-
     # Q-learning
     episodes: int = option(200, "training episodes, E (paper 4.2)", COUNT)
     dqn_hidden: tuple = option((32, 16), "hidden layers of the DQN (D1)", COUNT)
@@ -78,7 +76,6 @@ class Config:
     target_every: int = option(200, "updates between target net copies, 0: none (D24)", LENGTH)
     double: bool = option(True, "double-Q target (D24)", YES_NO)
     n_steps: int = option(25, "rewards in a TD target; 1: as printed (D24)", COUNT)
-
     # the run
     seed: int = option(0, "the one root seed; everything random follows from it", AT_LEAST_0)
     tf32: bool = option(False, "TensorFloat-32 products on a GPU", YES_NO)

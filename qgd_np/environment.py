@@ -1,7 +1,7 @@
 """The environment of sections 3.1 to 3.4: actions, the six features, an episode's begin and end.
 
-The rewards of Eq. 7 and 8 are printed lines of Algorithms 3 and 4 and stand there; the sums over
-all parameters behind two of the features, `observe`, stand with the objective.
+The rewards are printed lines of Algorithms 3 and 4; the sums behind slope and alignment, `observe`,
+stand with the objective.
 """
 
 import functools
@@ -34,10 +34,9 @@ class Features:
     M        length of the list of Eq. 4 and of feature three's "past M steps" (D6)
     x        the candidate of the last state
 
-    f must be positive: it enters relative to the lowest value so far, its maximum relative to
-    f(x_1), the slope relative to f(x_t). So the number of images does not show; the size of the net
-    does, in the slope, as |grad f|^2 grows with it. Where a number is not finite, its feature is 1,
-    that of Eq. 4 -1 (D23).
+    f must be positive, as it enters in ratios: so the number of images does not show. The size of
+    the net does, in the slope: |grad f|^2 grows with it. Where a number is not finite, its feature
+    is 1, that of Eq. 4 -1 (D23).
     """
 
     def __init__(self, f, F, d_before, value_c, rate, M):
@@ -82,8 +81,8 @@ def remembered(steps):
 
     @functools.wraps(steps)
     def once(f, x_1, p, first, log):
-        take = getattr(x_1, "once", steps)
-        return steps(f, x_1, p, first, log) if take is steps else take(steps, f, p, first, log)
+        take = getattr(x_1, "once", None)
+        return take(steps, f, p, first, log) if take else steps(f, x_1, p, first, log)
 
     return once
 
