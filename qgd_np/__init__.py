@@ -3,20 +3,11 @@
 Read README.md beside this file, then mlp, objective, environment, dqn and algorithms: the paper.
 """
 
-from .algorithms import (
-    q_gradient_descent_alpha,
-    q_gradient_descent_lambda,
-    q_learning_alpha,
-    q_learning_lambda,
-)
+from .algorithms import q_gradient_descent_alpha, q_gradient_descent_lambda
+from .algorithms import q_learning_alpha, q_learning_lambda
 from .dqn import DQN, Memory
 from .environment import Features
 from .mlp import MLP
 from .objective import ErrorRate, Function, Objective
 
 __version__ = "2.0.0"
-__all__ = [
-    "DQN", "ErrorRate", "Features", "Function", "MLP", "Memory", "Objective",
-    "q_gradient_descent_alpha", "q_gradient_descent_lambda", "q_learning_alpha",
-    "q_learning_lambda",
-]  # fmt: skip

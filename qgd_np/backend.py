@@ -1,7 +1,7 @@
 """NumPy on a CPU, CuPy on a GPU: the only file that imports cupy.
 
-The nets and the objective take their namespace from the arrays they are given, so the same lines
-run on both. Random numbers are always drawn on the host: a CPU and a GPU run see the same draws.
+The nets and the objective take their namespace from the arrays they are given. Random numbers are
+drawn on the host: a CPU and a GPU run see the same draws.
 """
 
 import functools
@@ -43,11 +43,8 @@ def fused(function):
 
     @functools.wraps(function)
     def call(*arrays):
-        xp = namespace(arrays[0])
-        if kernel is not None and xp is module:
-            kernel(*arrays)
-        else:
-            function(xp, *arrays)
+        on_device = kernel is not None and namespace(arrays[0]) is module
+        kernel(*arrays) if on_device else function(namespace(arrays[0]), *arrays)
         return arrays[0]
 
     return call

@@ -5,7 +5,6 @@ section that prints the value.
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 
 LARGEST = 10**6  # of any length; longer ones are slips of the keyboard, and NumPy stumbles
@@ -45,7 +44,6 @@ class Config:
     alpha_c: float = option(1.0, "learning rate after an accept (paper 4.2)", ABOVE_0)
     alpha: float = option(0.5, "fixed learning rate of Algorithms 2 and 4 (D29)", ABOVE_0)
     lambda_c: float = option(0.01, "regularization coefficient after an accept (D29)", AT_LEAST_0)
-
     # the environment
     steps: int = option(100, "candidates in an episode, T (paper 4.2)", COUNT)
     M: int = option(10, "length of Eq. 4's list, window of feature three (D6, D18)", COUNT)
@@ -57,7 +55,6 @@ class Config:
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g (D14)", "error", "g")
     returns: str = option("lower", "what is returned (D10)", "printed", "last", "lower")
     starts: int = option(20, "x_1 used in turn; 1: as printed, 0: always new (D21)", LENGTH)
-
     # Q-learning
     episodes: int = option(200, "training episodes, E (paper 4.2)", COUNT)
     dqn_hidden: tuple = option((32, 16), "hidden layers of the DQN (D1)", COUNT)
@@ -79,7 +76,6 @@ class Config:
     target_every: int = option(200, "updates between target net copies, 0: none (D24)", LENGTH)
     double: bool = option(True, "double-Q target (D24)", YES_NO)
     n_steps: int = option(25, "rewards in a TD target; 1: as printed (D24)", COUNT)
-
     # the run
     seed: int = option(0, "the one root seed; everything random follows from it", AT_LEAST_0)
     tf32: bool = option(False, "TensorFloat-32 products on a GPU", YES_NO)
@@ -101,7 +97,7 @@ TASKS = {"lr": {}, "reg": REG}
 
 
 def make(task, *changes):
-    """The config of a task ("lr" or "reg") with changes on top, the last one winning.
+    """The config of a task ("lr" or "reg") with changes on top, the last one winning; checked.
 
     Raises ConfigError for a task or a value that is not known or out of its range.
     """
@@ -110,7 +106,7 @@ def make(task, *changes):
     values = {k: v for change in (TASKS[task], *changes) for k, v in change.items()}
     if unknown := values.keys() - {f.name for f in dataclasses.fields(Config)}:
         raise ConfigError(f"{min(unknown)}: no parameter has this name")
-    config = Config(**values)
+    config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     check(config)
     return config
 
@@ -133,14 +129,3 @@ def check(config):
             flag, value = "--" + name.replace("_", "-"), getattr(c, name)
             shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
             raise ConfigError(f"{flag} {shown}: must be {wanted}")
-
-
-def to_json(config):
-    """The config as text, for the run file."""
-    return json.dumps(dataclasses.asdict(config), sort_keys=True)
-
-
-def from_json(text):
-    """The inverse of to_json."""
-    values = json.loads(text).items()
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values})

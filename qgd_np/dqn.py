@@ -1,8 +1,7 @@
 """The DQN Q(s; theta), the epsilon-greedy policy, experience replay (4.1) and the update, Eq. 10.
 
-The DQN has fewer than 1,000 parameters and lives on the host, also in a GPU run. As printed it is
-trained by plain gradient descent; Adam, a target network, the double-Q target and returns over
-several steps are switches (D24).
+The DQN lives on the host, also in a GPU run. As printed it is trained by plain gradient descent;
+Adam, a target network, the double-Q target and targets of several rewards are switches (D24).
 
 Shapes: S states in a minibatch, k actions, P parameters.
 """
@@ -92,10 +91,7 @@ class DQN:
         return r + follow * self.value_of(memory.s_next.take(last, axis=0))
 
     def update(self, memory, rows):
-        """Eq. 10 on these rows; return their TD loss, 1/(2S) sum (yhat - y)^2, before the step.
-
-        A step to parameters that are not finite is not taken; it is counted in `rejected` (D23).
-        """
+        """Eq. 10 on these rows; return their TD loss, 1/(2S) sum (yhat - y)^2, before the step."""
         with np.errstate(over="ignore", invalid="ignore"):
             s, each, a = memory.s.take(rows, axis=0), np.arange(len(rows)), memory.a[rows]
             y = self.target(memory, rows)  # (S,)
@@ -110,7 +106,7 @@ class DQN:
             self.updates += 1
             if np.isfinite(theta @ theta):
                 self._theta = theta
-            else:
+            else:  # not taken (D23)
                 (self.m, self.v), self.rejected = moments, self.rejected + 1
         if self.p.target_every and self.updates % self.p.target_every == 0:
             self.frozen = self._theta
@@ -129,10 +125,8 @@ class DQN:
 class Memory:
     """Experiences (s, a, r, s', label) of the A most recent and the B best episodes (4.1, D17).
 
-    Best means highest return, the sum of the rewards. Each kept episode has a slot of T rows in
-    fixed arrays, so memory and the time of a draw do not grow with training.
-
-    p: the config; rng: generator of the draws; label(r, s_next, over) -> y: for stored ones (D16).
+    Best means highest return, the sum of the rewards. Each kept episode has a slot of T rows, so
+    neither memory nor the time of a draw grows. rng: of the draws; label: for stored ones (D16).
     """
 
     def __init__(self, p, rng, label=None):

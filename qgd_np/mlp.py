@@ -1,8 +1,7 @@
 """The sigmoid MLP with backprop by hand. Both nets of the paper are this class (section 4.2).
 
-The objective net is 3072-100-10 and ends in a softmax, which stands with the loss in objective.py;
-the DQN is 6-32-16-2 and ends in the identity (D1). So a net here ends in Z_L, its last
-pre-activation.
+The objective net is 3072-100-10, the DQN 6-32-16-2 (D1). The softmax stands with the loss in
+objective.py, so a net here ends in Z_L, its last pre-activation.
 
 Shapes: m rows (images or states), q_l units in layer l (q_0 inputs, q_L outputs), P parameters.
 All parameters of a net are one flat vector theta (P,); `layers` gives it its shapes back.
@@ -52,8 +51,7 @@ def places(sizes):
 class MLP:
     """A fully connected net: sigmoid hidden layers, identity output.
 
-    sizes: units per layer, inputs first, for example (3072, 100, 10). Raises ValueError for fewer
-    than three.
+    sizes: units per layer, inputs first, at least three, for example (3072, 100, 10).
     """
 
     activation, derivative = staticmethod(sigmoid), staticmethod(through_sigmoid)
@@ -104,8 +102,7 @@ class MLP:
     def backward_to(self, layers, slots, activations, delta, out=None):
         """The backward pass down to the derivative by Z_1 (m, q_1), returned and put in out.
 
-        layers: those after the first; slots: where their gradients go, in the same shapes. The
-        activations are overwritten.
+        layers: those after the first; slots: where their gradients go. Overwrites the activations.
         """
         xp, lowest = namespace(delta), activations[0]
         for (W, _), (gW, gb), A in zip(layers[::-1], slots[::-1], activations[-2::-1], strict=True):

@@ -1,10 +1,8 @@
 """f (Eq. 2), g_lambda (Eq. 3) and h (Eq. 9) of a net on a set of images, and a user's own f.
 
-This is the plain definition: one forward and backward pass over all images for each x that is
-looked at. fast/objective.py gives the same numbers along a line with fewer products.
+This is the plain definition; fast/objective.py gives the same numbers with fewer products.
 
-Shapes: n images, p inputs, k classes, P parameters. An iterate x is the flat vector (P,) of all
-parameters of the net.
+Shapes: n images, p inputs, k classes; an iterate x (P,) is all parameters of the net, flat.
 """
 
 import numpy as np
@@ -30,10 +28,7 @@ def softmax_cross_entropy(Z, targets):
 
 
 def equation_2(Z, targets):
-    """Eq. 2 as printed, -[y ln a + (1 - y) ln(1 - a)] summed over the softmax outputs a (D2).
-
-    Arguments and results as for softmax_cross_entropy.
-    """
+    """Eq. 2 as printed, -[y ln a + (1 - y) ln(1 - a)] of the softmax outputs a (D2); as above."""
     xp = namespace(Z)
     Z -= Z.max(axis=0)
     A = xp.exp(Z)  # (k, n)
@@ -69,12 +64,12 @@ class Function:
     f(x) -> float, positive, as it enters the state as a ratio (D8); gradient(x) -> (P,).
     """
 
-    def __init__(self, f, gradient):
-        self.f, self.df = recent(f), recent(gradient)
+    def __init__(self, f, gradient, like=np.zeros(0)):  # noqa: B008
+        self.f, self.df, self.like = recent(f), recent(gradient), like
 
     def point(self, x):
-        """Make an iterate of a vector."""
-        return np.array(x, np.float64)
+        """Make an iterate of a vector (P,)."""
+        return namespace(self.like).array(x, self.like.dtype)
 
     def __call__(self, x, lam=0.0):
         """g_lambda(x) = f(x) + lambda x^T x (Eq. 3, D3), a float; f(x) if lambda is 0."""
@@ -98,13 +93,9 @@ class Objective(Function):
     """
 
     def __init__(self, net, images, labels, loss="softmax"):
-        super().__init__(self._f, self._gradient)
+        super().__init__(self._f, self._gradient, like=images)
         self.net, self.images, self.loss = net, images, LOSSES[loss]
         self.targets = namespace(images).eye(net.sizes[-1], dtype=images.dtype)[labels].T  # (k, n)
-
-    def point(self, x):
-        """Make an iterate of a vector."""
-        return namespace(self.images).array(x, self.images.dtype)
 
     def _f(self, x):
         return float(self._forward(x)[1]) / len(self.images)
@@ -121,16 +112,13 @@ class Objective(Function):
 
 
 class ErrorRate:
-    """h(x), the share of wrong predictions on a set of images (Eq. 9, D13).
-
-    lambda does not enter; it is taken so that h can stand for g in Algorithm 4.
-    """
+    """h(x), the share of wrong predictions on a set of images (Eq. 9, D13)."""
 
     def __init__(self, net, images, labels):
         self.net, self.images, self.labels = net, images, labels
 
     @quiet
     def __call__(self, x, lam=0.0):
-        """The error rate, from 0 to 1."""
+        """The error rate, from 0 to 1; lambda does not enter, but h can stand for g so."""
         Z = self.net.forward(x, self.images)[-1]  # (n, k)
         return float((Z.argmax(axis=1) != self.labels).mean())
