@@ -69,8 +69,7 @@ def settings(task, given):
         given["policies"] = [*task.policies]
     kept = earlier(task, given) if "resume" in given else {}
     a = SimpleNamespace(**flags.DEFAULTS | {"policies": [*task.default]} | kept | given)
-    fields = {name: value for name, value in vars(a).items() if name not in flags.FLAGS}
-    a.fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    a.fields = {name: value for name, value in vars(a).items() if name not in flags.FLAGS}
     rest = {name: value for name, value in a.fields.items() if name != "seed"}
     a.runs = {}
     for seed in range(*map(int, a.seeds.split(":"))) if a.seeds else [a.fields.get("seed", 0)]:
@@ -83,18 +82,18 @@ def settings(task, given):
 
 def check(task, a, configs):
     """Raise ConfigError for flags that do not fit each other or the configs of the runs."""
-    blind = [p for p in configs.values() if not p.validation_size]
-    on_h = task.name == "reg" and not a.controller and any(p.reward == "error" for p in blind)
-    ten = presets.PRESETS[a.preset].runs is presets.TEN_SEEDS
-    alone = a.trace or a.controller or "seed" in a.fields or ten
+    blind = not all(p.validation_size for p in configs.values())
+    on_h = any(p.reward == "error" for p in configs.values()) and not a.controller
+    alone = a.trace or a.controller or "seed" in a.fields or a.preset in presets.TEN_SEEDS
     rules = {
         f"--only {a.only}: no run has this name": not configs,
         "--seeds goes with no --seed, --trace, --controller or ten seeds": a.seeds and alone,
         "--controller: this preset makes several runs": a.controller and len(configs) > 1,
         "--iterates 0: --controller would not be used": a.controller and not a.iterates,
-        "--validation-size 0: the reward needs such images, or give --reward g": on_h,
         "--validation-size 0: search needs such images": blind and "search" in a.policies,
-    }
+        "--validation-size 0: the reward needs such images, or give --reward g":
+            blind and on_h and task.name == "reg",
+    }  # fmt: skip
     for message, broken in rules.items():
         if broken:
             raise ConfigError(message)
@@ -167,9 +166,9 @@ def one_run(task, p, name, a):
     folder, controllers = a.out / name, {}
     checkpoint, result = found_in(folder) if a.resume else (None, None)
     if before := checkpoint or result:  # its defaults may have been others
-        old = config.from_json(before["config"])
-        p = config.make(task.name, vars(old), {"episodes": max(p.episodes, old.episodes)})
-    finished = result is not None and config.from_json(result["config"]) == p
+        old = json.loads(before["config"])
+        p = config.make(task.name, old, {"episodes": max(p.episodes, old["episodes"])})
+    finished = result and config.make(task.name, json.loads(result["config"])) == p
     if not finished and not checkpoint:
         refuse_results(folder, ", but no checkpoint to go on from: choose another folder")
     if a.controller and not finished:
@@ -194,7 +193,7 @@ def description(task, p, data, kind, name, a):
     kept = {name: getattr(a, name) for name in KEPT} | a.fields
     kept |= {"data": source, "device": kind, "folder": name}
     return {
-        "task": task.name, "config": config.to_json(p), "version": __version__,
+        "task": task.name, "config": json.dumps(vars(p)), "version": __version__,
         "data": data.name, "data_sha256": data.sha256, "device": device.describe(kind),
         "threads": device.blas_threads(), "preset": a.preset, "flags": json.dumps(kept),
     }  # fmt: skip

@@ -20,15 +20,14 @@ def banner(about, data, before):
 
 
 def shown(training, episodes, quiet):
-    """Yield the logs of a training's episodes behind a bar: what the last one gave, the time left.
+    """Yield the logs of a training's episodes behind a bar: the time left, what the last one gave.
 
     The first episode on each x_1 takes its plain steps too, so it is announced and timed apart.
     """
     E, log, seconds = training.p.episodes, training.log, []
     new = min(training.p.starts or E, E - training.done)  # episodes here at another x_1
-    shape = "{desc}|{bar}| {n_fmt}/{total_fmt}{postfix}"
-    with tqdm(total=E, initial=training.done, disable=quiet, bar_format=shape) as bar:
-        bar.set_description_str(f"new x_1 1/{new} ")
+    shape, name = "{desc}|{bar}| {n_fmt}/{total_fmt}{postfix}", f"new x_1 1/{new}"
+    with tqdm(desc=name, total=E, initial=training.done, disable=quiet, bar_format=shape) as bar:
         for episode in episodes:
             e, asked = training.done - 1, np.isfinite(episode.state[:, 0]).mean()
             seconds.append(episode.seconds)
@@ -38,16 +37,13 @@ def shown(training, episodes, quiet):
                 f"accuracy {log['test_accuracy'][e]:.2f}, epsilon {log['epsilon'][e]:.2f}", False
             )  # fmt: skip
             k = len(seconds) + 1
-            bar.set_description_str(f"new x_1 {k}/{new} " if k <= new else "", False)
+            bar.set_description(f"new x_1 {k}/{new}" if k <= new else "training", False)
             bar.update()
             yield episode
 
 
 def seconds_left(seconds, new, left, asked):
-    """Estimate the time of the episodes that are left, by the kind that they are.
-
-    seconds: of those so far, the first `new` with plain steps; asked: the share of other steps.
-    """
+    """Estimate the rest: `new` episodes take plain steps too, `asked` is the others' share."""
     first, known = np.mean(seconds[:new]), seconds[new:][-20:]
     new_left = max(0, new - len(seconds))
     return new_left * first + (left - new_left) * (np.mean(known) if known else asked * first)
@@ -131,10 +127,7 @@ def spread(values):
 
 
 def margin(ours, theirs, interval=False):
-    """How far one policy's final test accuracy is above another's, in points, and on how many x_1.
-
-    interval: from three on with a 95 % interval by the bootstrap over them.
-    """
+    """Points of final test accuracy above another policy, [95 % bootstrap interval], how often."""
     points = 100 * (ours["test_accuracy"] - theirs["test_accuracy"])[:, -1]
     if not np.isfinite(points).all():
         return "diverged"
