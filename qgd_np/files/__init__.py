@@ -107,15 +107,3 @@ def _store(group, tree):
 def _load(group):
     tree = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in group.attrs.items()}
     return tree | {k: _load(v) if isinstance(v, h5py.Group) else v[...] for k, v in group.items()}
-
-
-def generator_state(rng):
-    """The state of a default_rng as JSON."""
-    return json.dumps(rng.bit_generator.state)
-
-
-def generator_from(text):
-    """The generator of a generator_state."""
-    rng = np.random.default_rng(0)
-    rng.bit_generator.state = json.loads(text)
-    return rng
