@@ -113,7 +113,5 @@ def summary(outs):
             drift = change = "-"
         run = tree["evaluation"]["qgd"]
         f, accuracy = (np.nanmean(run[name][:, -1]) for name in ("objective", "test_accuracy"))
-        rows.append(
-            f"{out.name:10} {drift:>10} {loss:9.2g} {change:>17} {f:8.4f} {accuracy:8.4f}"
-        )
+        rows.append(f"{out.name:10} {drift:>10} {loss:9.2g} {change:>17} {f:8.4f} {accuracy:8.4f}")
     return "\n".join(rows)

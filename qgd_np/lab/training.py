@@ -62,24 +62,22 @@ class Problem:
             self.errors["train"] = error(data.train_images, data.train_labels)
 
     def iterate(self, *seed):
-        """The initial iterate x_1 of a seed (D5); the plain steps from it are taken once."""
+        """The initial iterate x_1 of a seed (D5)."""
         rng = np.random.default_rng(seed if len(seed) > 1 else seed[0])
-        x_1 = self.f.point(self.net.initialise(rng, self.dtype))
-        x_1.memory = {}
-        return x_1
+        return self.f.point(self.net.initialise(rng, self.dtype))
 
 
 class Log:
     """What happened in one episode, step by step: the `log` of the four algorithms.
 
     objective f(x_{t+1}), value (alpha_{t+1} or lambda_{t+1}), reward, td_loss: (T,); action: (T,)
-    int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,) bool. NaN, for
-    the action -1, where a step was not reached or the DQN not asked.
+    int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,) bool. NaN, for the
+    action -1, where a step was not reached or the DQN not asked.
 
     f(x, value): the objective to be logged; Q: the DQN that is asked; errors: {name: ErrorRate}
-    evaluated at every step, kept in error[name] (T,); trace(log, t): called after each step at which
-    the DQN was asked. objective_1: f(x_1); diverged_at: the step whose f was not finite, at which the
-    episode ended (D23), 0: none; gradients: how many were taken.
+    evaluated at every step, kept in error[name] (T,); trace(log, t): called after each step at
+    which the DQN was asked. objective_1: f(x_1); diverged_at: the step whose f was not finite, at
+    which the episode ended (D23), 0: none; gradients: how many were taken.
     """
 
     def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0):
@@ -97,7 +95,7 @@ class Log:
         i = t - 1
         self.objective[i] = self.f(x, value)
         self.value[i], self.action[i], self.reward[i], self.td_loss[i] = value, a, r, loss
-        if math.isfinite(self.objective[i]):  # a net of NaN would still name a class for each image
+        if math.isfinite(self.objective[i]):  # a net of NaN would still name a class
             for name, error in self.errors.items():
                 self.error[name][i] = error(x)
         else:
