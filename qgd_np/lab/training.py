@@ -4,6 +4,7 @@ Random streams, all from the one root seed: theta_0, exploration, replay, the x_
 and the held-out states. The unseen iterates of the comparison have seeds of their own.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import files
 from ..backend import to_device
 from ..config import UserError
 from ..dqn import DQN, Memory
@@ -198,7 +198,7 @@ class Training:
         tree = {"done": self.done, "train": {k: v[: self.done].copy() for k, v in self.log.items()}}
         for name, attributes in self.STATE.items():
             owner = getattr(self, name)
-            tree[name] = {"rng": files.generator_state(owner.rng)}
+            tree[name] = {"rng": json.dumps(owner.rng.bit_generator.state)}
             for attribute in attributes:
                 value = getattr(owner, attribute)
                 value = np.array(value, np.int64) if isinstance(value, list) else value
@@ -219,7 +219,7 @@ class Training:
         self.done = tree["done"]
         for name, attributes in self.STATE.items():
             owner = getattr(self, name)
-            owner.rng = files.generator_from(tree[name]["rng"])
+            owner.rng.bit_generator.state = json.loads(tree[name]["rng"])
             for attribute in attributes:
                 value = tree[name][attribute]
                 is_list = isinstance(getattr(owner, attribute), list)
