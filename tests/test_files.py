@@ -204,14 +204,6 @@ def test_the_shipped_controllers_are_read():
         assert files.read(path, "controller")["task"] == path.stem[:3].strip("-")
 
 
-def test_a_generator_goes_on_where_it_was_saved():
-    rng = np.random.default_rng(3)
-    rng.integers(0, 10, 7, dtype=np.int32)  # leaves half a 64-bit draw in the state
-    other = files.generator_from(files.generator_state(rng))
-    assert (other.integers(0, 10, 5, np.int32) == rng.integers(0, 10, 5, np.int32)).all()
-    assert (other.standard_normal(100) == rng.standard_normal(100)).all()
-
-
 def test_a_signal_waits_where_it_would_be_lost_and_only_there():
     interrupts.catch()
     seen = []

@@ -1,8 +1,7 @@
 """Saving: a file is there whole or not at all, and a damaged one is never read as right.
 
-A tree is a nested dict; in HDF5 a dict is a group, an array a dataset, and a str, int, float, bool
-or list of str an attribute. At the end stands the seal, the SHA-256 of all bytes before. It is
-looked at before HDF5 parses anything: HDF5 can loop for ever on bytes it does not expect.
+A tree is a nested dict: in HDF5 groups, arrays, and attributes (str, int, float, bool, str list).
+The seal behind it, a SHA-256, is looked at first: damaged bytes can make HDF5 loop for ever.
 """
 
 import contextlib
@@ -35,17 +34,15 @@ def save(path, data, keep_previous=False):
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if keep_previous:  # as NAME.previous.EXT
-            with contextlib.suppress(FileError):  # a damaged one must not push out a good one
-                read(path)
+        with contextlib.suppress(FileError):  # a damaged file must not push out a good .previous
+            if keep_previous and read(path):
                 os.replace(path, path.with_stem(f"{path.stem}.previous"))
         os.replace(temporary, path)
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)  # the new name survives a power cut
         os.close(folder)
     except OSError as error:
-        remedy = "free some space or choose another folder"
-        raise FileError(f"{path}: not saved, {error.strerror or error}; {remedy}") from error
+        raise FileError(f"{path}: {error.strerror}; free space or use another folder") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -57,7 +54,8 @@ def write(path, tree, keep_previous=False):
     try:
         with held(), h5py.File(buffer, "w", libver="earliest") as file:
             _store(file, tree := dict(**tree, schema=SCHEMA))
-            texts = [json.dumps(t, sort_keys=True, default=repr) for t in (tree, _load(file))]
+            with np.printoptions(threshold=9):  # of an array its type and its ends
+                texts = [json.dumps(t, sort_keys=True, default=repr) for t in (tree, _load(file))]
         if texts[0] != texts[1]:
             raise ValueError("it would not come back equal")
         image = buffer.getvalue()
@@ -107,19 +105,5 @@ def _store(group, tree):
 
 
 def _load(group):
-    values = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in group.attrs.items()}
-    for name, item in group.items():
-        values[name] = _load(item) if isinstance(item, h5py.Group) else item[...]
-    return values
-
-
-def generator_state(rng):
-    """The state of a default_rng as JSON."""
-    return json.dumps(rng.bit_generator.state)
-
-
-def generator_from(text):
-    """The generator of a generator_state."""
-    rng = np.random.default_rng(0)
-    rng.bit_generator.state = json.loads(text)
-    return rng
+    tree = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in group.attrs.items()}
+    return tree | {k: _load(v) if isinstance(v, h5py.Group) else v[...] for k, v in group.items()}

@@ -52,6 +52,8 @@ def start(task, argv, log):
         status = stop.code
     except interrupts.Stopped as stop:
         status = 128 + stop.args[0]
+    except Exception:
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
 
@@ -81,8 +83,8 @@ def in_a_save(out, since):
 
 def wait_for_a_save(child, out, rng, since):
     """Wait until the child is in a save, not always in its first one, or over."""
-    for save in range(rng.integers(1, 5)):
-        while save and in_a_save(out, since):
+    for _ in range(rng.integers(1, 5)):
+        while in_a_save(out, since):
             pass
         while not in_a_save(out, since):
             if has_ended(child):
@@ -91,10 +93,7 @@ def wait_for_a_save(child, out, rng, since):
 
 
 def kill_once(task, argv, out, rng, longest, number, within):
-    """Start a run and kill it within the `longest` seconds, 0: in a save.
-
-    Returns (the signal came before the end, in a save, faults).
-    """
+    """Start a run, kill it; return (was it in time, in a save, faults). longest: 0 for a save."""
     log, since = out.with_suffix(".log"), time.time()
     child = start(task, argv, log)
     if longest:
@@ -120,9 +119,9 @@ def finished(task, argv, out):
     return files.read(out / "run.h5")
 
 
-def campaign(count, seed, numbers, within, folder):
+def campaign(count, rng, numbers, within, folder):
     """Make the kills; return {what: how many} and a list of faults."""
-    rng, faults, straight = np.random.default_rng(seed), [], {}
+    faults, straight = [], {}
     flags = ["--data", make_archive(folder), *SMALL, *EPISODES, "--out"]
     for task in TASKS:
         began = time.monotonic()
@@ -159,8 +158,8 @@ def main():
     arguments = parser.parse_args()
     numbers = [signal.Signals[f"SIG{name}"] for name in arguments.signal]
     with tempfile.TemporaryDirectory() as folder:
-        how = numbers, arguments.within, Path(folder)
-        counts, faults = campaign(arguments.count, arguments.seed, *how)
+        rng, how = np.random.default_rng(arguments.seed), (numbers, arguments.within)
+        counts, faults = campaign(arguments.count, rng, *how, Path(folder))
     print(", ".join(f"{what}: {number}" for what, number in counts.items()), end="; ")
     print(f"unreadable or different: {len(faults)}", *faults, sep="\n" if faults else "")
     few = counts["kills"] >= 20 and counts["in a save"] < 0.3 * counts["kills"]
