@@ -1,5 +1,6 @@
 """What qgd_np.figures promises: a picture for every kind of run, patterns and causes told apart."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,6 @@ from qgd_np import config, figures, files
 from qgd_np.environment import ACTIONS, FEATURE_MAP, FEATURES
 from qgd_np.figures import __main__ as command
 from qgd_np.figures import causes, drawing, patterns, pictures
-from qgd_np.lab import presets
 from qgd_np.mlp import MLP
 
 LR, REG = ("gd", "armijo", "nonmonotone", "pattern9", "qgd"), ("gd", "gd lambda 0", "qgd")
@@ -41,7 +41,7 @@ def log_of(value, f, K, T, rng):
 def run_tree(task="lr", K=3, T=30, E=12, seed=0, policies=(), **root):
     """A run file's tree; root: attributes and groups at the root."""
     rng, e, none = np.random.default_rng(seed), np.arange(E), np.zeros(E, np.int64)
-    p = config.make(task, dict(steps=T, episodes=E, seed=seed))
+    p = vars(config.make(task, dict(steps=T, episodes=E, seed=seed)))
     net = MLP((len(FEATURES), 32, 16, len(ACTIONS[task])))
     dqn = {"features": list(FEATURES), "feature_map": FEATURE_MAP, "actions": list(ACTIONS[task])}
     for i, (W, b) in enumerate(net.layers(net.initialise(rng, np.float64)), 1):
@@ -54,7 +54,7 @@ def run_tree(task="lr", K=3, T=30, E=12, seed=0, policies=(), **root):
     value, names = ("alpha", LR) if task == "lr" else ("lambda", REG)
     logs = [log_of(value, 1.6 + i / 20, K, T, rng) for i in range(len(names) + len(policies))]
     return {
-        "kind": "run", "task": task, "config": config.to_json(p), "data": "cifar10", "train": train,
+        "kind": "run", "task": task, "config": json.dumps(p), "data": "cifar10", "train": train,
         "dqn": dqn | {"sizes": np.array(net.sizes)},
         "evaluation": dict(zip([*names, *policies], logs, strict=True)),
     } | root  # fmt: skip
@@ -79,7 +79,7 @@ def drawn(paths, preset, out):
 
 @pytest.mark.parametrize("preset", ["default", "fig1", "adam", "fig3", "fig8", "fig12", "causes"])
 def test_a_preset_draws_its_pictures_and_prints_its_table(preset, tmp_path, capsys):
-    assert {*figures.OWN} - {"seeds"} == {*presets.PRESETS} - {"default", "paper"}
+    assert {*figures.OWN} - {"seeds"} == {*command.PRESETS} - {"default", "paper"}
     names = {"causes": ["paper", "all"], "fig8": "abc", "adam": "ab"}.get(preset, [""])
     task = "reg" if preset == "fig12" else "lr"
     paths = [write(tmp_path / k, run_tree(task, seed=i)) for i, k in enumerate(names)]
@@ -142,7 +142,7 @@ def test_the_rule_is_drawn_at_features_of_visited_states(tmp_path):
     (s, a), fig = run.visited, pictures.rule([run])
     ground, dots = fig.axes[1].collections
     assert len(s) == 18 and np.array_equal(dots.get_offsets(), s[:, [1, 3]])
-    assert [to_hex(c) for c in dots.get_facecolors()] == [pictures.DOTS[k].lower() for k in a]
+    assert [to_hex(c) for c in dots.get_facecolors()] == [pictures.ACTIONS[k].lower() for k in a]
     A = s[np.argmin((s[:, 1] + 1) ** 2 + (s[:, 3] - 1) ** 2)]  # nearest the corner above left
     A[1], A[3] = -1, 1
     for i in (1, 2, 3):

@@ -15,7 +15,7 @@ STYLE = {"font.size": 8, "axes.titlesize": 8, "axes.grid": True, "grid.alpha": 0
          "legend.fontsize": 7, "lines.linewidth": 1.2, "axes.axisbelow": True}  # fmt: skip
 # after Okabe and Ito: the colour-blind can tell them apart
 BLUE, RED, ORANGE, GREEN = "#0072B2", "#CC3311", "#E69F00", "#009E73"
-SKY, PINK, GREY = "#56B4E9", "#CC79A7", "0.55"
+SKY, PINK, GREY = "#56B4E9", "#CC79A7", "#8C8C8C"
 POLICIES = {  # name in the pictures, colour and line
     "gd": ("gradient descent", BLUE, "-"),
     "qgd": ("Q-gradient descent", RED, "-"),
@@ -34,7 +34,7 @@ def load(path):
     """
     run = SimpleNamespace(train=None, evaluation={}, preset="default", flags="{}")
     vars(run).update(files.read(path, "run"), path=Path(path).resolve(), visited=None)
-    run.folder, run.p = run.path.parent, config.from_json(run.config)
+    run.folder, run.p = run.path.parent, config.make(run.task, json.loads(run.config))
     run.controller = Path((json.loads(run.flags).get("controller") or [""])[0]).name
     run.value = "alpha" if run.task == "lr" else "lambda"
     run.evaluation = {k: log for k, log in run.evaluation.items() if log["objective"].size}

@@ -15,7 +15,7 @@ from .drawing import BLUE, GREEN, OBJECTIVE, canvas, curve, plain, scale
 LOGS = {"td_loss": "TD loss", "q_mean": r"mean of $\max_a Q$", "return": "return",
         "epsilon": r"$\epsilon$"}  # fmt: skip
 OTHERS = list(product((GREEN, drawing.PINK, drawing.GREY), ("--", ":", "-.")))  # policies' looks
-DOTS, GROUNDS = (BLUE, "#B26F00", GREEN), ("#b9dcf2", "#f9dfa6", "#b3e0d2")  # of the actions
+ACTIONS = (BLUE, drawing.ORANGE, GREEN, drawing.PINK, drawing.SKY, drawing.GREY)
 
 
 def settings(p):
@@ -122,22 +122,22 @@ def rule(runs):
     features, net = run.dqn["features"], MLP(run.dqn["sizes"])
     depth = range(1, len(net.sizes))
     theta = np.concatenate([run.dqn[f"{name}{i}"] for i in depth for name in "Wb"], axis=None)
-    y, grid = features.index("slope"), np.linspace(-1, 1, 101)
+    y, grid = min(3, len(features) - 1), np.linspace(-1, 1, 101)  # the slope
     plane = np.stack(np.meshgrid(grid, grid), axis=2).reshape(-1, 2)
     note = (
         f"features: {run.dqn['feature_map']}\ndots: visited states, by the action taken; ground: "
     )
     note += "greedy action if the features not on the axes are those of the nearest dot"
     fig = canvas(runs, "The learned rule: greedy action of the DQN", note)
-    for x, ax in enumerate(fig.subplots(1, 3, sharey=True)):
+    for x, ax in enumerate(fig.subplots(1, y, sharey=True)):
         # no medians: they mix the states at alpha_c with the others, and no run visits them
         states = s[cKDTree(s[:, [x, y]]).query(plane)[1]]
         states[:, [x, y]] = plane
         action = net.forward(theta, states)[-1].argmax(axis=1).reshape(grid.size, -1)
-        ax.pcolormesh(grid, grid, action, cmap=ListedColormap(GROUNDS), vmin=0, vmax=2)
-        ax.scatter(s[:, x], s[:, y], s=6, c=np.array(DOTS)[a], lw=0, alpha=0.8, clip_on=False)
+        ax.pcolormesh(grid, grid, action, cmap=ListedColormap(ACTIONS), vmin=0, vmax=5, alpha=0.35)
+        ax.scatter(s[:, x], s[:, y], 8, np.array(ACTIONS)[a], lw=0.3, ec="black", clip_on=False)
         ax.set(xlabel=features[x], ylabel=features[y])
         ax.label_outer()
-    patches = [Patch(fc=GROUNDS[i], ec=DOTS[i], label=k) for i, k in enumerate(run.dqn["actions"])]
+    patches = [Patch(color=c, label=k) for c, k in zip(ACTIONS, run.dqn["actions"], strict=False)]
     fig.legend(handles=patches, loc="outside right center", title="action")
     return fig
