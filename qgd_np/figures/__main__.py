@@ -22,7 +22,7 @@ def redraw(argv):
     """Draw what each run drew when it ended, or the pictures of --preset."""
     parser = Parser("python -m qgd_np.figures", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run.h5 or a folder")
-    parser.add_argument("--preset", choices=PRESETS, help="[the run's own]")
+    parser.add_argument("--preset", choices=PRESETS, metavar="NAME", help="[the run's own]")
     parser.add_argument("--gallery", type=Path, metavar="DIR", help="small pictures, all into DIR")
     arguments = parser.parse_args(argv)
     for path in arguments.runs:
