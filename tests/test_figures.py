@@ -139,8 +139,7 @@ def test_the_comparison_says_on_what_and_what_is_returned(tmp_path):
 
 def test_the_rule_is_drawn_at_features_of_visited_states(tmp_path):
     run = loaded(tmp_path)
-    (s, a), fig = run.visited, pictures.rule([run])
-    ground, dots = fig.axes[1].collections
+    (s, a), (ground, dots) = run.visited, pictures.rule([run]).axes[1].collections
     assert len(s) == 18 and np.array_equal(dots.get_offsets(), s[:, [1, 3]])
     assert [to_hex(c) for c in dots.get_facecolors()] == [pictures.ACTIONS[k].lower() for k in a]
     A = s[np.argmin((s[:, 1] + 1) ** 2 + (s[:, 3] - 1) ** 2)]  # nearest the corner above left
@@ -193,8 +192,9 @@ def test_what_cannot_be_drawn_is_an_error_of_one_line(tmp_path, monkeypatch, cap
 def test_the_command_draws_what_each_run_drew_whatever_the_folders_are_called(tmp_path):
     for k in range(2):
         write(tmp_path / "fig1" / f"seed-{k}", run_tree(T=20, E=2, seed=k, preset="fig7"))
-        write(tmp_path / "$x$" / f"a$b_{{^{k}", run_tree(T=20, E=2, seed=k, preset="fig6"))
-        write(tmp_path / f"n-{k}", run_tree(T=20 + k, E=2, preset="fig10"))
+        own = run_tree(E=2, preset="fig6", flags='{"seeds": "0:2"}')
+        write(tmp_path / "$x$" / f"a$b_{{^{k}", own)
+        write(tmp_path / f"n-{k}", run_tree(E=2, seed=k, preset="fig10"))
     assert command.main([str(tmp_path)]) == 0
     expected = ["$x$/seeds.png", "fig1/fig7.png", "n-0/fig10.png", "n-1/fig10.png"]
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png")) == expected

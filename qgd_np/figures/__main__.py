@@ -2,7 +2,6 @@
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from ..files import FileError
@@ -36,18 +35,18 @@ def redraw(argv):
 
 
 def drawings(path, preset):
-    """Yield (preset, files) of what is drawn together: "seeds" if only the seeds differ."""
+    """Yield (preset, files) of what is drawn together; preset "seeds" for the runs of --seeds."""
     files, groups = sorted(path.rglob("run.h5")) if path.is_dir() else [path], {}
     if not files:
         raise FileError(f"{path}: holds no run.h5; give a run.h5 or a folder of runs")
     for run in map(load, files):
-        groups.setdefault(preset or run.preset, []).append(run)
-    for name, runs in groups.items():
+        key = preset or run.preset, run.value, bool(run.seeds)
+        groups.setdefault(key, []).append(run)
+    for (name, _, of_seeds), runs in groups.items():
         files = [run.path for run in runs]
-        trainings = {replace(run.p, seed=0) if run.train else None for run in runs}
         if name in TOGETHER:
             yield name, files
-        elif len(trainings) == 1 < len(runs) and trainings != {None} and not preset:
+        elif of_seeds and len(runs) > 1 and not preset:
             yield "seeds", files
         else:
             yield from ((name, [file]) for file in files)

@@ -35,7 +35,8 @@ def load(path):
     run = SimpleNamespace(train=None, evaluation={}, preset="default", flags="{}")
     vars(run).update(files.read(path, "run"), path=Path(path).resolve(), visited=None)
     run.folder, run.p = run.path.parent, config.make(run.task, json.loads(run.config))
-    run.controller = Path((json.loads(run.flags).get("controller") or [""])[0]).name
+    flags = json.loads(run.flags)  # those that --resume goes on with
+    run.seeds, run.controller = flags.get("seeds"), Path((flags.get("controller") or [""])[0]).name
     run.value = "alpha" if run.task == "lr" else "lambda"
     run.evaluation = {k: log for k, log in run.evaluation.items() if log["objective"].size}
     run.qgd, run.armijo = (run.evaluation.get(policy) for policy in ("qgd", "armijo"))
