@@ -47,7 +47,7 @@ AS_PRINTED = ("M", "first", "alpha", "steps", "episodes", "returns")  # in each 
 
 # why the paper's DQN does not converge: Figure 1 in a tenth of its episodes, epsilon falling over
 # the first quarter of them as there, and on top of it one change at a time, most to our default
-CAUSES_BASE = epsilon(1.0, 0.1, 5) | dict(train_size=5000, episodes=20)
+CAUSES_BASE = epsilon(1.0, 0.1, 5) | dict(episodes=20)
 CAUSES = {
     "paper": {},
     "summed": dict(beta=3.2, beta_last=3.2),  # no default: Eq. 10 without its division by |S| = 64
