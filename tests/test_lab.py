@@ -208,7 +208,7 @@ def test_each_cause_is_one_change_on_top_of_the_papers_rule():
     for row in runs.keys() - {"paper", "summed", "label", "adam", "all"}:
         assert all(getattr(runs[row], k) == default[k] for k in changed[row]) and changed[row]
     kept = {k for k, v in vars(runs["all"]).items() if v != default[k]}
-    assert kept == {"M", "first", "alpha", "returns", "episodes", "train_size",
+    assert kept == {"M", "first", "alpha", "returns", "episodes",
                     "beta_episodes", "epsilon_episodes"}  # fmt: skip
 
 
