@@ -18,11 +18,11 @@ sys.path.insert(0, str(ROOT))
 
 import run_lr
 import run_reg
-from qgd_np import backend, config, files
+from qgd_np import config, files
 from qgd_np.files import interrupts
-from qgd_np.images import data
-from qgd_np.lab import command, experiment
-from qgd_np.lab.flags import parser
+from qgd_np.images import load
+from qgd_np.lab import command, device, flags
+from qgd_np.lab.training import Problem, Training
 
 TASKS = {"lr": run_lr.TASK, "reg": run_reg.TASK}
 SMALL = [
@@ -109,7 +109,7 @@ def copied(straight, tmp_path):
 @pytest.fixture(scope="session")
 def environment():
     """The environment of a run file in a process of its own."""
-    here = str(backend.blas_threads())  # as in this process, which resumes what another began
+    here = str(device.blas_threads())  # as in this process, which resumes what another began
     threads = {"OPENBLAS_NUM_THREADS": here, "OMP_NUM_THREADS": here, "MPLBACKEND": "Agg"}
     return os.environ | threads
 
@@ -127,15 +127,16 @@ def checkpoint(folder):
     return files.read(folder / "checkpoint.h5", "checkpoint")["training"]
 
 
-loaded = functools.cache(data.load)
+loaded = functools.cache(load)
 
 
 def training(task, small, **changes):
     """A Training as the command line makes it, before its first episode."""
-    given = config.chosen(parser(TASKS[task]).parse_args(small))
+    given = vars(flags.parser(TASKS[task]).parse_args(small))
+    given = {name: value for name, value in given.items() if name not in flags.FLAGS}
     p = config.make(task, given, changes)
     images = loaded(small[1], p.train_size, p.validation_size)
-    return experiment.Training(TASKS[task], experiment.Problem(images, p), p)
+    return Training(TASKS[task], Problem(images, p), p)
 
 
 def content(folder):

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backend import to_device
-from ..config import UserError
 from ..dqn import DQN, Memory
 from ..environment import ACCEPT, ACTIONS, FEATURES
 from ..fast.objective import ErrorRate, Objective
@@ -71,8 +70,8 @@ class Log:
     """What happened in one episode, step by step: the `log` of the four algorithms.
 
     objective f(x_{t+1}), value (alpha_{t+1} or lambda_{t+1}), reward, td_loss: (T,); action: (T,)
-    int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,) bool. NaN, for the
-    action -1, where a step was not reached or the DQN not asked.
+    int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,) bool. NaN, or
+    the action -1, where a step was not reached or the DQN not asked.
 
     f(x, value): the objective to be logged; Q: the DQN that is asked; errors: {name: ErrorRate}
     evaluated at every step, kept in error[name] (T,); trace(log, t): called after each step at
@@ -125,12 +124,6 @@ class Training:
     log: the arrays of /train in the run file; done: episodes that are behind it.
     """
 
-    STATE = {
-        "Q": ("_theta", "frozen", "m", "v", "updates", "rejected"),
-        "memory": ("s", "s_next", "a", "r", "y", "over", "last", "returns", "recent", "best",
-                   "e", "start", "count"),
-    }  # fmt: skip
-
     def __init__(self, task, problem, p):
         self.task, self.problem, self.p = task, problem, p
         sizes = (len(FEATURES), *p.dqn_hidden, len(ACTIONS[task.name]))
@@ -162,9 +155,8 @@ class Training:
             self.current = Log(look, self.x_1(e), self.Q, self.p, trace=trace, e=e)
             return self.current
 
-        algorithm = self.task.learn(self.problem, self.x_1, self.Q, self.Q.theta, self.memory, self.p,
-                                    logs, self.done + 1)  # fmt: skip
-        for x in algorithm:
+        start = self.x_1, self.Q, self.Q.theta, self.memory, self.p, logs, self.done + 1
+        for x in self.task.learn(self.problem, *start):
             yield self._record(self.current.close(x))
 
     def _record(self, log):
@@ -195,41 +187,34 @@ class Training:
 
     def tree(self):
         """A snapshot of the training after an episode, for a checkpoint."""
-        tree = {"done": self.done, "train": {k: v[: self.done].copy() for k, v in self.log.items()}}
-        for name, attributes in self.STATE.items():
-            owner = getattr(self, name)
-            tree[name] = {"rng": json.dumps(owner.rng.bit_generator.state)}
-            for attribute in attributes:
-                value = getattr(owner, attribute)
-                value = np.array(value, np.int64) if isinstance(value, list) else value
-                tree[name][attribute] = value.copy() if isinstance(value, np.ndarray) else value
-        return tree
+        train = {name: values[: self.done].copy() for name, values in self.log.items()}
+        return {"done": self.done, "train": train, "Q": state(self.Q), "memory": state(self.memory)}
 
     def restore(self, tree):
-        """The inverse of `tree`; the config may ask for more episodes than the snapshot's.
-
-        Raises UserError for what does not fit: fewer episodes, other sizes, another tree.
-        """
-        if shapes(self.tree()) != shapes(tree):
-            raise UserError("the checkpoint does not fit these settings; start anew")
-        if tree["done"] > self.p.episodes:
-            raise UserError(
-                f"the checkpoint has {tree['done']} episodes already; --episodes can only be raised"
-            )
+        """The inverse of `tree`, into a training of the same settings but for more episodes."""
         self.done = tree["done"]
-        for name, attributes in self.STATE.items():
-            owner = getattr(self, name)
-            owner.rng.bit_generator.state = json.loads(tree[name]["rng"])
-            for attribute in attributes:
-                value = tree[name][attribute]
-                is_list = isinstance(getattr(owner, attribute), list)
-                setattr(owner, attribute, value.tolist() if is_list else value)
+        for owner, values in ((self.Q, tree["Q"]), (self.memory, tree["memory"])):
+            owner.rng.bit_generator.state = json.loads(values["rng"])
+            for name in values.keys() - {"rng"}:
+                is_list = isinstance(getattr(owner, name, 0), list)
+                setattr(owner, name, values[name].tolist() if is_list else values[name])
         for name, values in tree["train"].items():
             self.log[name][: self.done] = values
 
 
+def state(owner):
+    """The numbers, arrays, lists of integers and the generator of an object, as a tree."""
+    tree = {"rng": json.dumps(owner.rng.bit_generator.state)}
+    for name, value in vars(owner).items():
+        if isinstance(value, list):
+            tree[name] = np.array(value, np.int64)
+        elif isinstance(value, (np.ndarray, int, float)):
+            tree[name] = value.copy() if isinstance(value, np.ndarray) else value
+    return tree
+
+
 class Scripted:
-    """A policy that does not look: greedy(s) is rule(t) for t = 1, 2, ... in the order of asking."""
+    """A policy that does not look: its k-th action is rule(k), k = 1, 2, ..."""
 
     def __init__(self, rule):
         self.rule, self.t = rule, 0
@@ -238,13 +223,6 @@ class Scripted:
         """a_t."""
         self.t += 1
         return self.rule(self.t)
-
-
-def shapes(tree, grows=False):
-    """The shapes in a snapshot of a training, without the lengths that grow with the episodes."""
-    if not isinstance(tree, dict):
-        return np.shape(tree)[grows:]
-    return {k: shapes(v, grows or k in ("train", "recent", "best")) for k, v in tree.items()}
 
 
 def empty_log(episodes, steps, value):
