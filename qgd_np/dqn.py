@@ -49,7 +49,7 @@ class DQN:
 
     def greedy(self, s):
         """argmax_a Q(s; theta) of one state (6,); leaves Q(s) (k,) in `values`."""
-        self.values = self.q(s[None])[0]
+        self.values, self.explored = self.q(s[None])[0], False
         return int(np.argmax(self.values))
 
     def act(self, s):
