@@ -1,7 +1,7 @@
 """The DQN Q(s; theta), the epsilon-greedy policy, experience replay (4.1) and the update, Eq. 10.
 
-The DQN lives on the host, also in a GPU run. As printed it is trained by plain gradient descent;
-Adam, a target network, the double-Q target and targets of several rewards are switches (D24).
+It lives on the host, also in a GPU run. As printed it is trained by plain gradient descent; Adam,
+a target network, the double-Q target and targets of several rewards are switches (D24).
 
 Shapes: S states in a minibatch, k actions, P parameters.
 """

@@ -93,9 +93,8 @@ def returned(x_t, x, xbar, f, p):
 def ending(t, r, f_x, m_end, p):
     """(r, over): the reward of step t, and whether no state follows.
 
-    f_x: what must be finite; m_end: what the reward looks at, at the x* of an episode that ends
-    here (D10). Divergence earns nothing (D23); no state follows step T (D27), and what step T ends
-    in counts as if it were earned for ever (D28).
+    f_x must be finite, else nothing is earned (D23); no state follows step T (D27), and m_end, the
+    reward's measure at the x* of an episode that ends here, counts as if for ever (D28).
     """
     if not math.isfinite(f_x):
         return 0.0, True
