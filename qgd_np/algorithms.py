@@ -84,7 +84,7 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
     for e in range(e_1, p.episodes + 1):                            # A3:2   for e = 1, ..., E do
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
-        x, d_before, F, t_1 = plain_steps_alpha(f, x_1(e), p, p.asked_from(p.M), log)  # D18; lines 3 and 4 stand there
+        x, d_before, F, t_1 = plain_steps_alpha(f, x_1(e), p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
         features = Features(f, F, d_before, p.alpha_c, p.alpha_c, p.M)  # D6, D11
         xbar, d, alpha = x, -f.gradient(x), p.alpha_c               # A3:5     x̄ = x_M, d(x̄) = −∇f(x_M), α_M = α_c
         s_next = features(x, d, alpha)                              # D11
@@ -118,7 +118,7 @@ def q_learning_lambda(g, m, x_1, Q, theta_0, memory, p, logs, e_1=1):
     for e in range(e_1, p.episodes + 1):                            # A4:2   for e = 1, ..., E do
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
-        x, d_before, G, t_1 = plain_steps_lambda(g, x_1(e), p, p.asked_from(p.M), log)  # D18; lines 3 and 4 stand there
+        x, d_before, G, t_1 = plain_steps_lambda(g, x_1(e), p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
         features = Features(g, G, d_before, p.lambda_c, p.alpha, p.M)  # D6, D11
         xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c    # A4:5     x̄ = x_M, d(x̄) = −∇g_{λ_M}(x_M), λ_M = λ_c
         s_next = features(x, d, lam=lam)                            # D11

@@ -129,11 +129,11 @@ class Memory:
     neither memory nor the time of a draw grows. rng: of the draws; label: for stored ones (D16).
     """
 
-    def __init__(self, p, rng, label=None):
+    def __init__(self, p, rng, label=None, features=None):
         self.p, self.rng, self.label = p, rng, label
         slots = p.A + p.B + 1  # one for the episode that is being played
         rows = slots * p.steps
-        self.s, self.s_next = np.zeros((2, rows, len(FEATURES)))
+        self.s, self.s_next = np.zeros((2, rows, features or len(FEATURES)))
         self.a, self.last = np.zeros((2, rows), np.int64)  # last: the row's episode's last row
         self.r, self.y = np.zeros((2, rows))
         self.over = np.zeros(rows, bool)  # no state after this one (D23, D27)

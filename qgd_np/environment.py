@@ -11,20 +11,13 @@ import numpy as np
 
 HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
 ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}  # D20, D31
-FEATURES = (
-    "hyper-parameter",
-    "objective",
-    "max objective",
-    "slope",
-    "encoding",
-    "alignment",
-)  # D32
+FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
 FEATURE_MAP = "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6"
 TINY = 1e-12
 
 
 class Features:
-    """The state s_t (6,) of section 3.2, each feature mapped monotonically to [-1, 1] (D8).
+    """The state s_t (6,) of section 3.2 (D32), each feature mapped monotonically to [-1, 1] (D8).
 
     f        the objective, or g
     F        its values f(x_1), ..., f(x_{t-1}); with none yet, [f(x_1)] (D11)

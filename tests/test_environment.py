@@ -23,6 +23,7 @@ def state(value=1.0, value_c=1.0, rate=1.0, f=2.0, slope=-1.0, alignment=0.0, F=
 def test_the_six_features_of_hand_made_numbers():
     s = state(0.25, 1.0, 0.5, f=1.0, slope=-0.5, alignment=0.25, F=[1.25, 1.5, 0.8, 1.2, 1.1])
     assert s.shape == (6,) and len(FEATURES) == 6
+    assert ACTIONS == {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}
     assert s[VALUE] == -0.5  # two halves of eight
     assert s[OBJECTIVE] == pytest.approx(math.tanh(4 * math.log(1.0 / 0.8)))  # 0.8, the lowest
     assert s[MAXIMUM] == pytest.approx(math.tanh(16 * math.log(1.2 / 1.25)))  # 0.8, 1.2, 1.1
@@ -52,15 +53,12 @@ def test_what_was_seen_before_is_kept_from_state_to_state():
     assert F == [3.0]  # the list that was given belongs to the plain steps
 
 
-def test_the_first_state_has_only_the_first_objective_value():
-    s = state(f=2.5, F=())
-    assert s[[VALUE, OBJECTIVE, MAXIMUM, ENCODING]].tolist() == [0.0, 0.0, 0.0, 1.0]
-
-
 def test_feature_three_looks_back_m_steps():
     maximum = lambda M: state(F=[2.0, 2.1, 1.0, 1.0, 1.0], M=M)[MAXIMUM]  # noqa: E731
     assert maximum(3) == pytest.approx(math.tanh(16 * math.log(1.0 / 2.0)))
     assert maximum(4) == maximum(80) == pytest.approx(math.tanh(16 * math.log(2.1 / 2.0)))
+    first = state(f=2.5, F=())  # only f(x_1) is known
+    assert first[[VALUE, OBJECTIVE, MAXIMUM, ENCODING]].tolist() == [0.0, 0.0, 0.0, 1.0]
 
 
 def test_the_value_is_seen_relative_to_its_value_after_an_accept():
@@ -108,10 +106,8 @@ def test_numbers_that_are_not_finite_take_the_upper_end(bad):
 def test_each_map_is_strictly_monotone_and_touches_its_own_feature_only(name, feature, values):
     states = np.array([state(**{name: value}) for value in values])
     assert np.all(np.diff(states[:, feature]) > 0)
-    others = [k for k in range(6) if k != feature]
-    if name == "f":  # f enters the slope's scale and Eq. 4 too
-        others = [VALUE, MAXIMUM, ALIGNMENT]
-    assert np.all(states[:, others] == states[0, others])
+    others = {*range(6)} - {feature, *([SLOPE, ENCODING] if name == "f" else [])}
+    assert np.all(states[:, list(others)] == states[0, list(others)])
 
 
 def test_features_do_not_depend_on_the_scale_of_the_objective():
@@ -156,7 +152,3 @@ def test_the_end_of_an_episode_by_hand():
     assert ending(3, 5.0, 7.0, 4.0, p) == ending(4, 5.0, 7.0, 4.0, p) == (5.0, False)
     for f_x, t in itertools.product((math.nan, math.inf), (1, 3, 4)):
         assert ending(t, 5.0, f_x, 4.0, p) == (0.0, True)
-
-
-def test_the_learning_rate_has_two_actions_and_the_coefficient_three():
-    assert ACTIONS == {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
-from qgd_np.fast.line import BLOCK, GRAM, Point
+from qgd_np.fast.line import BLOCK, GRAM
 from qgd_np.fast.objective import ErrorRate, Objective
 from qgd_np.mlp import MLP, sigmoid
 from qgd_np.objective import LOSSES, Function
@@ -28,13 +28,8 @@ def random_case(seed):
         sizes[1] = 1  # one hidden unit
     net, rows = MLP(sizes), 1 if seed % 5 == 0 else int(rng.integers(2, 12))
     theta = net.initialise(rng, np.float64) + 0.3 * rng.standard_normal(net.n_parameters)
-    return (
-        rng,
-        net,
-        rng.standard_normal((rows, sizes[0])),
-        theta,
-        rng.integers(sizes[-1], size=rows),
-    )
+    inputs, labels = rng.standard_normal((rows, sizes[0])), rng.integers(sizes[-1], size=rows)
+    return rng, net, inputs, theta, labels
 
 
 def assert_gradient(gradient, function, theta, rng, h=1e-3):
@@ -67,11 +62,9 @@ def test_gradients_of_both_nets_agree_with_central_differences(seed):
 
 
 def test_the_random_shapes_include_batches_of_one_single_units_and_several_layers():
-    cases = [random_case(seed)[1:3] for seed in range(50)]
-    assert sum(len(inputs) == 1 for _, inputs in cases) >= 5
-    assert sum(min(net.sizes[1:-1]) == 1 for net, _ in cases) >= 5
-    assert {len(net.sizes) for net, _ in cases} == {3, 4, 5}
-    assert len({net.sizes for net, _ in cases}) >= 45
+    nets, inputs = zip(*(random_case(seed)[1:3] for seed in range(50)), strict=True)
+    assert sum(len(rows) == 1 for rows in inputs) >= 5 <= sum(1 in net.sizes[1:-1] for net in nets)
+    assert {len(net.sizes) for net in nets} == {3, 4, 5} and len({net.sizes for net in nets}) >= 45
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -100,21 +93,18 @@ def test_saturated_units_give_finite_numbers_without_a_warning(problem, loss, dt
         assert np.isfinite(f.observe(x + 0.5 * d, d, d)).all()
 
 
-def test_initial_weights_have_variance_one_over_fan_in_and_biases_are_zero():
+def test_a_net_is_one_flat_vector_in_order_with_weights_of_variance_one_over_fan_in():
     net = MLP((400, 100, 10))
     theta = net.initialise(np.random.default_rng(0))
     assert theta.dtype == np.float32 and len(theta) == 401 * 100 + 101 * 10
     for W, b in net.layers(theta):
         assert abs(W.std() * np.sqrt(W.shape[0]) - 1) < 0.05 and not b.any()
-
-
-def test_layers_are_views_of_one_flat_vector_in_order():
     net, theta = MLP((2, 3, 1)), np.arange(13.0)
     (W1, b1), (W2, b2) = net.layers(theta)
-    assert W1.tolist() == [[0, 1, 2], [3, 4, 5]] and b1.tolist() == [6, 7, 8]
+    assert W1.tolist() == [[0, 1, 2], [3, 4, 5]] and b1.tolist() == [6, 7, 8] and net.first == 9
     assert W2.tolist() == [[9], [10], [11]] and b2.tolist() == [12]
-    W2[1] = -1
-    assert theta[10] == -1 and net.first == 9
+    W2[1] = -1  # a view
+    assert theta[10] == -1
 
 
 @pytest.mark.parametrize("sizes", [(3, 2), (3, 0, 2), (0, 3, 2)])
@@ -135,6 +125,8 @@ def test_losses_of_one_image_by_hand():
     assert loss == pytest.approx(np.log(4) + np.log(2) + np.log(4 / 3))
     # d loss / d a = (2, -4, 4/3), its mean under a is 1/3
     assert np.allclose(delta.T, [[0.5 * (2 - 1 / 3), 0.25 * (-4 - 1 / 3), 0.25 * (4 / 3 - 1 / 3)]])
+    with pytest.raises(KeyError):
+        Objective(MLP((2, 2, 2)), np.zeros((1, 2)), np.zeros(1, int), "hinge")
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -157,41 +149,27 @@ def test_f_g_and_h_are_those_of_equations_2_3_and_9_written_out(problem, loss):
         assert h(x) == h(x, 0.5) == wrong / 20
 
 
-def test_the_error_rate_is_zero_for_perfect_and_one_for_opposite_labels(problem):
-    case = problem()
-    right = case.net.forward(case.x_1.x, case.images)[-1].argmax(axis=1)
-    assert ErrorRate(case.net, case.images, right)(case.x_1) == 0.0
-    assert ErrorRate(case.net, case.images, (right + 1) % 3)(Point(case.x_1.x)) == 1.0
-
-
 def test_a_function_of_ones_own_has_the_same_interface_and_computes_nothing_twice():
     calls = []
     f = Function(
         lambda x: (calls.append("f"), (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2)[1],
         lambda x: (calls.append("df"), np.array([396.0, 200.0]))[1],
     )
-    x = f.point([-1.0, 2.0])
+    x, *others = (f.point([k, 2.0 * (k < 0)]) for k in (-1.0, 0.0, 1.0))
     assert f(x) == 104.0 and f(x, 0.5) == 106.5
     assert f.gradient(x, 0.5).tolist() == [395.0, 202.0]
-    value, slope, alignment = f.observe(x, -f.gradient(x), np.array([-1.0, 1.0]), 0.5)
-    assert (value, slope, alignment) == (106.5, -(396.0 * 395.0 + 200.0 * 202.0), 0.0)
-    assert all(type(number) is float for number in (value, slope, alignment))
-    others = [f.point([k, 0.0]) for k in (0.0, 1.0)]
+    seen = f.observe(x, -f.gradient(x), np.array([-1.0, 1.0]), 0.5)
+    assert seen == (106.5, -(396.0 * 395.0 + 200.0 * 202.0), 0.0)
+    assert all(type(number) is float for number in seen)
     assert [f(k) for k in (*others, x)] == [1.0, 100.0, 104.0] and calls == ["f", "df", "f", "f"]
     f(f.point([0.0, 0.0])), f(others[0])  # three iterates are known, this one no more
     assert len(calls) == 6
 
 
-def test_a_loss_that_is_not_known_is_refused():
-    for objective in (Objective, PlainObjective):
-        with pytest.raises(KeyError):
-            objective(MLP((2, 2, 2)), np.zeros((1, 2)), np.zeros(1, int), "hinge")
-
-
 # -- the line against the plain definition --------------------------------------------------------
 
 MANY = dict(n=2 * BLOCK + 77)  # no multiple of a block
-FEW = dict(n=30, pixels=60)  # the product per direction is the Gram matrix's
+FEW = dict(n=int(GRAM * 60), pixels=60)  # so few that the product per direction is with Y X^T
 
 
 def assert_as_defined(case, x, d, d_before, lam, tolerance):
@@ -204,7 +182,7 @@ def assert_as_defined(case, x, d, d_before, lam, tolerance):
     assert abs(seen[0] / value - 1) < tolerance and abs(case.f(x, lam) / value - 1) < tolerance
     assert abs(seen[1] - slope) < tolerance * np.linalg.norm(vectors[0]) * size
     assert abs(seen[2] - alignment) < 1e-6
-    return np.linalg.norm(case.f.gradient(x, lam).vector - gradient) < 10 * tolerance * size
+    assert np.linalg.norm(case.f.gradient(x, lam).vector - gradient) < 10 * tolerance * size
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -220,13 +198,14 @@ def test_a_random_walk_along_lines_has_the_numbers_of_the_definition(
     case.plain = PlainObjective(case.net, case.images.astype(np.float64), case.labels, loss)
     rng, xbar, lam, alpha = np.random.default_rng(3), case.x_1, 0.03, 0.5
     d = d_before = -case.f.gradient(xbar, lam)
-    x = older = xbar
+    x, behind = xbar, [xbar]
     for _ in range(40):
         event = rng.choice(["half", "accept", "lambda", "raise", "h", "older", "jump"],
-                           p=[0.25, 0.3, 0.15, 0.1, 0.1, 0.06, 0.04])  # fmt: skip
+                           p=[0.2, 0.3, 0.15, 0.1, 0.1, 0.1, 0.05])  # fmt: skip
         if event == "accept":
-            older, xbar, d_before, alpha = xbar, x, d, 0.5
+            xbar, d_before, alpha = x, d, 0.5
             d = -case.f.gradient(x, lam)
+            behind.append(x)
         elif event in ("half", "raise"):
             alpha *= 0.5 if event == "half" else 1.25
         elif event == "lambda":
@@ -235,11 +214,12 @@ def test_a_random_walk_along_lines_has_the_numbers_of_the_definition(
             wrong = other.plain_h(x.x)  # equal but for a tie that the line decides otherwise
             assert abs(h(x) - wrong) <= (0 if dtype is np.float64 else 1.1 / 40)
         elif event == "older":
-            assert_as_defined(case, older, d, d_before, lam, tolerance)
+            k = int(rng.integers(len(behind)))  # its own line may have been let go
+            assert_as_defined(case, behind[k], d, d_before, lam, tolerance)
         elif event == "jump":
             xbar = case.f.point(x.x + dtype(0.01))
         x = xbar + alpha * d
-        assert assert_as_defined(case, x, d, d_before, lam, tolerance)
+        assert_as_defined(case, x, d, d_before, lam, tolerance)
     for layer in (case.f.layer, h.layer):
         assert (layer.gram is not None) == (size is FEW)
 
@@ -280,22 +260,9 @@ def test_points_and_directions_of_other_lines_and_objectives_are_not_confused(pr
     for point in points:
         for direction in (d, e, own):
             for lam in (0.1, 0.0):
-                assert assert_as_defined(case, point, direction, d, lam, 1e-10)
+                assert_as_defined(case, point, direction, d, lam, 1e-10)
         assert other.f(point) == pytest.approx(other.plain_f(point.x), rel=1e-12)
         assert other.h(point) == other.plain_h(point.x)
-
-
-def test_a_point_whose_own_line_was_let_go_is_still_right(problem):
-    case = problem(dtype=np.float64)
-    case.plain, x = case.plain_f, case.x_1
-    d = -case.f.gradient(x)
-    old = y = x + 0.5 * d
-    for _ in range(3):
-        y = y + 0.5 * -case.f.gradient(y)  # then `old` is further back than the lines reach
-    assert old.base is None
-    assert assert_as_defined(case, old, d, d, 0.0, 1e-10)
-    case.f = Objective(case.net, case.images, case.labels)
-    assert assert_as_defined(case, old, d, d, 0.0, 1e-10)
 
 
 # -- cost -----------------------------------------------------------------------------------------
@@ -319,7 +286,9 @@ def products(of):
     return Images.products
 
 
-@pytest.mark.parametrize("size, accept, error", [(dict(n=50), 2, 1), (FEW, 1, 0)])
+@pytest.mark.parametrize("size, accept, error", [
+    (dict(n=50), 2, 1), (FEW | dict(n=FEW["n"] + 1), 2, 1), (FEW, 1, 0),
+])  # fmt: skip
 def test_a_half_costs_no_product_with_the_images_and_an_accept_two_or_with_few_one(
     problem, size, accept, error
 ):
@@ -341,15 +310,6 @@ def test_a_half_costs_no_product_with_the_images_and_an_accept_two_or_with_few_o
         assert products(lambda x=x + 0.5 * d: h(x)) == error
 
 
-@pytest.mark.parametrize("n, used", [(int(GRAM * 60), True), (int(GRAM * 60) + 1, False)])
-def test_the_gram_product_is_for_fewer_images_than_pixels(problem, n, used):
-    case = problem(n=n, pixels=60)
-    d = -case.f.gradient(case.x_1)
-    case.f(case.x_1 + d), case.h(case.x_1 + d)
-    assert (d.dual is not None) == used
-    assert (case.f.layer.gram is not None) == (case.h.layer.gram is not None) == used
-
-
 def test_a_change_of_lambda_alone_evaluates_nothing(problem, monkeypatch):
     case = problem()
     d = -case.f.gradient(case.x_1)
@@ -363,17 +323,12 @@ def test_a_change_of_lambda_alone_evaluates_nothing(problem, monkeypatch):
 
 def test_older_points_and_directions_are_released(problem):
     case = problem()
-    x, seen = case.x_1, []
-    case.x_1 = None
+    x, seen, case.x_1 = case.x_1, [], None
     for _ in range(8):
-        seen.append(weakref.ref(x.x))
         d = -case.f.gradient(x)
-        seen.append(weakref.ref(d.vector))
-        candidate = x + 0.1 * d
-        case.f(candidate)
-        x = candidate
-    seen.append(weakref.ref(x.x))
-    del candidate, d
+        seen += [weakref.ref(x.x), weakref.ref(d.vector)]
+        x = x + 0.1 * d
+        case.f(x)
+    del d
     gc.collect()
-    alive = [k for k, reference in enumerate(seen) if reference() is not None]
-    assert min(alive) >= len(seen) - 8  # the last two lines: points and directions
+    assert not any(reference() is not None for reference in seen[:-7])  # but for the last two lines

@@ -151,7 +151,7 @@ def verdict(tree):
     if train:
         E, (good, (drift, _, change)) = len(train["return"]), settled(train)
         diverged, rejected = (train["diverged_at"] > 0).sum(), train["rejected"][-1]
-        said = f"{E} episodes are too few to say whether the training settles."
+        said = f"Too few episodes, {E}, to say whether the training settles."
         if E >= 8:
             said = (f"The training has {'' if good else 'NOT '}settled: over its last quarter "
                     f"max-Q ranges by {drift} and the TD loss changes by {change}.")  # fmt: skip
