@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_runs import call, copied, environment, folder, signals, small, straight  # noqa: F401
 
 from qgd_np import config, objective
 from qgd_np.fast.objective import ErrorRate, Objective

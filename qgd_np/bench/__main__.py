@@ -1,151 +1,170 @@
-"""python -m qgd_np.bench: what each step costs here, beside its floor measured in the same process.
+"""What a step costs on this machine, beside its floor; milliseconds, on random images."""
 
-One table in under two minutes; `measure.py` says what is timed. On a GPU the same command measures
-there: python -m qgd_np.bench --device gpu [--tf32].
-"""
-
+import argparse
+import cProfile
 import json
-import sys
+import os
+import pstats
+import timeit
+from importlib.util import find_spec
+from itertools import count, pairwise
 
 import numpy as np
 
-from .. import backend
-from ..config import Parser, count, one_line
-from ..environment import ACCEPT
-from ..fast.objective import footprint
-from .growth import growth, growth_lines
-from .measure import (
-    SIZES,
-    Scripted,
-    T,
-    episode_times,
-    problem,
-    step_times,
-    training,
-    update_times,
-)
+from .. import backend, files
+from ..algorithms import q_gradient_descent_alpha, q_learning_alpha
+from ..config import UserError, make
+from ..dqn import DQN, Memory
+from ..fast.line import blocks
+from ..fast.objective import Objective
+from ..lab.device import blas_threads, choose, describe, synchronize
+from ..lab.training import Log, Scripted
+from ..mlp import MLP
 
-HOST_STEPS = 10_000  # n above which a CPU's episodes are extrapolated from their first steps
-RUN = 200  # episodes of a training run
+SIZES = (3072, 100, 10)  # p pixels, q hidden units, k classes
+T, RUN = 100, 200  # steps of an episode, episodes of a training (paper 4.2)
 
 
-def measure(n, device):
-    """Every figure for n images, as a dict, in milliseconds."""
-    f, x = problem(n, device)
-    few = device == "cpu" and n > HOST_STEPS
-    row = {"n": n, "extrapolated": few} | step_times(f, x, device, 3 if few else 25)
-    row |= episode_times(f, x, device, not few)
-    accepts = Scripted(T).actions.count(ACCEPT)
-    row["episode floor"] = accepts * row["products"] + T * row["pass"]
+def measure(n, device, episodes):
+    """{name: milliseconds or ratio} with n images."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.standard_normal((n, SIZES[0]), np.float32), rng.integers(SIZES[-1], size=n)
+    f = Objective(MLP(SIZES), *(backend.to_device(a, device) for a in (images, labels)))
+    x = f.point(f.net.initialise(rng))
+    row = episode_times(f, x, episodes) | step_times(f, x, device)
+    row["half floor"] = row["pass"] + row["calls"]
+    row["episode floor"] = T / 2 * row["accept floor"] + T * row["pass"]
+    for name in ("half", "accept", "episode", "DQN update"):
+        row[f"{name} / floor"] = row[name] / row[f"{name} floor"]
+    for kind in ("naive", "torch"):  # f and its gradient at x_1, and at every candidate
+        row[f"{kind} episode"] = (T + 1) * row[f"{kind} step"]
+        row[f"{kind} / episode"] = row[f"{kind} episode"] / row["episode"]
     return row
 
 
-COLUMNS = (  # heading, width, decimals, the figure or the two whose ratio it is
-    ("n", 6, 0, "n"),
-    ("half", 8, 2, "half"),
-    ("pass", 8, 3, "pass"),
-    ("ratio", 6, 1, ("half", "pass")),
-    ("floor", 7, 2, "half floor"),
-    ("ratio", 6, 2, ("half", "half floor")),
-    ("turn", 7, 3, "turn"),
-    ("accept", 8, 2, "accept"),
-    ("products", 9, 2, "products"),
-    ("ratio", 6, 2, ("accept", "products")),
-    ("naive step", 11, 2, "naive step"),
-    ("episode", 9, 0, "episode"),
-    ("floor", 8, 0, "episode floor"),
-    ("ratio", 6, 2, ("episode", "episode floor")),
-    ("naive", 8, 0, "naive"),
-    ("gain", 5, 2, ("naive", "episode")),
-    ("torch", 8, 0, "torch"),
-    ("gain", 5, 2, ("torch", "episode")),
-)
+def best_of(function, device="cpu", repeats=25):
+    """The shortest of several runs of function(), device included."""
+    call = lambda: (function(), synchronize(device))  # noqa: E731
+    call()  # not timed: first touches of memory, start of threads
+    return 1e3 * min(timeit.repeat(call, number=1, repeat=repeats))
 
 
-def table(rows):
-    """The rows as text; a dash where something is not installed."""
-    lines = ["".join(f"{heading:>{width}}" for heading, width, _, _ in COLUMNS)]
-    for row in rows:
-        cells = []
-        for _, width, decimals, what in COLUMNS:
-            parts = [row[name] for name in ([what] if isinstance(what, str) else what)]
-            known = None not in parts
-            value = parts[0] / (parts[1] if len(parts) > 1 else 1) if known else 0
-            cells.append(f"{value:{width}.{decimals}f}" if known else f"{'-':>{width}}")
-        lines.append("".join(cells))
-    return "\n".join(lines)
+def step_times(f, x, device):
+    """Half step, turn of lambda (a half or 1.25 in Algorithm 2), accept, naive step; the floors.
+
+    Floors: of an accept its two products; of a half step one pass over its arrays of n x q, two
+    read and one written, and its bare calls, the sigmoid and three products with the second layer.
+    """
+    xp, layer, d = backend.namespace(f.delta), f.layer, -f.gradient(x)
+    value, (W, _), (V, _) = count(0.1, -1e-4), *f.net.layers(x.x + 0)
+    # with few images the product of a direction has n columns
+    direction = (layer.images, W) if layer.gram is None else (layer.gram, f.delta)
+
+    def accept():
+        nonlocal x, d
+        x, before = x + 0.01 * d, d
+        d = -f.gradient(x)
+        f.observe(x + 0.01 * d, d, before)
+
+    def products():
+        xp.matmul(layer.images.T, f.delta, out=W)
+        xp.matmul(*direction, out=layer.DZ)
+
+    def calls():
+        for rows in blocks(f.delta):
+            A = xp.tanh(layer.Zbar[rows], out=layer.room[: len(f.delta[rows])])
+            Z = A @ V
+            xp.matmul(A.T, Z)
+            xp.matmul(Z, V.T, out=f.delta[rows])
+
+    timed = {
+        "half": lambda: f.observe(x + next(value) * d, d, d),
+        "turn": lambda: f.observe(x + 0.01 * d, d, d, next(value)),
+        "accept": accept,
+        "naive step": lambda: f.gradient(f.point(x.x + 0)),
+        "torch step": torch_step(layer.images, device) if find_spec("torch") else None,
+        "accept floor": products,  # from here on, what the line knows is overwritten
+        "pass": lambda: xp.add(layer.Zbar, layer.DZ, out=f.delta),
+        "calls": calls,
+    }
+    return {name: best_of(step, device) if step else np.nan for name, step in timed.items()}
 
 
-def outside_share(n, device):
-    """The share of a training episode's time outside of the objective and the DQN."""
-    (seconds, outside), = training(*problem(n, device), 1, 40)  # fmt: skip
-    return outside / seconds
+def torch_step(images, device):
+    """f and its gradient in torch, on the same device, to be called."""
+    import torch
+
+    torch.set_num_threads(blas_threads())
+    torch.backends.cuda.matmul.allow_tf32 = "CUPY_TF32" in os.environ
+    images = torch.as_tensor(backend.to_host(images), device="cuda" if device == "gpu" else "cpu")
+    labels = torch.arange(len(images), device=images.device) % SIZES[-1]
+    first, second = torch.nn.Linear(*SIZES[:2]), torch.nn.Linear(*SIZES[1:])
+    net = torch.nn.Sequential(first, torch.nn.Sigmoid(), second).to(images.device)
+
+    def step():
+        loss = torch.nn.functional.cross_entropy(net(images), labels)
+        return torch.autograd.grad(loss, list(net.parameters())), loss.item()
+
+    return step
 
 
-def training_run(n, device, episodes):
-    """Seconds of RUN episodes of T steps, from `episodes` of them."""
-    seconds = [s for s, _ in training(*problem(n, device), episodes + 1)][1:]  # the first warms up
-    return {"n": n, "measured": episodes, "seconds": RUN * float(np.mean(seconds))}
+def episode_times(f, x, episodes):
+    """Algorithm 1, half and accept in turn; Algorithm 3, actions random; an update by Eq. 10."""
+    p = make("lr", dict(first=0, M=1, alpha_c=0.01, explore="uniform", epsilon_last=1, steps=T,
+                        episodes=episodes))  # fmt: skip
+    rng, halves = np.random.default_rng(0), Scripted(lambda t: t % 2)
+    Q, memory = DQN((6, *p.dqn_hidden, 2), p, rng), Memory(p, rng)
+    theta_0, log = Q.net.initialise(rng, float), lambda e: Log(lambda x, alpha: f(x), x, Q, p)
+    one = best_of(lambda: q_gradient_descent_alpha(f, x, halves, p, log(1)), repeats=1)
+    with cProfile.Profile(builtins=False) as profile:  # slows what is outside of f and Q most
+        list(q_learning_alpha(f, lambda e: x, Q, theta_0, memory, p, log))
+    stats, own = pstats.Stats(profile), ("observe", "gradient", "act", "update")
+    inside = sum(entry[3] for (*_, name), entry in stats.stats.items() if name in own)
+    layers = [(rng.random((p.batch, q)), rng.normal(size=(q, r))) for q, r in pairwise(Q.net.sizes)]
 
+    def floor():
+        for A, W in layers:
+            for _ in range(3):  # Q of s, and of s' by theta and by the target network
+                Z = np.tanh(A @ W)
+            A.T @ Z, Z @ W.T
 
-def parse(argv):
-    """The arguments of the command line."""
-    parser = Parser(prog="python -m qgd_np.bench", description=__doc__)
-    add = parser.add_argument
-    add("--sizes", type=count, nargs="+", default=[1000, 5000, 50000], metavar="N")
-    add("--device", default="auto", choices=("auto", "cpu", "gpu"))
-    add("--tf32", action="store_true", help="TensorFloat-32 products on a GPU")
-    add("--episodes", type=count, metavar="E", help=f"of a training run of {RUN}, the rest is"
-        " extrapolated; by default 3 on a GPU and none on a CPU")  # fmt: skip
-    add("--growth", action="store_true", help="fit how time and memory grow, on the CPU")
-    add("--json", metavar="FILE", help="write the figures there too")
-    arguments = parser.parse_args(argv)
-    device = backend.choose(arguments.device, arguments.tf32)
-    if arguments.json:
-        open(arguments.json, "a").close()  # whether it can be written shows before the measuring
-    return arguments, device
+    return {
+        "episode": one,
+        f"{RUN} episodes of training": 1e3 * RUN * stats.total_tt / episodes,
+        "share outside f and Q": 1 - inside / stats.total_tt,
+        "DQN update": best_of(lambda: Q.update(memory, memory.sample(p.batch)), repeats=500),
+        "DQN update floor": best_of(floor, repeats=500),
+    }
 
 
 def main(argv=None):
-    """The command line of the bench; returns the exit status."""
-    return one_line(lambda: run(*parse(argv)), backend.DeviceError)
-
-
-def run(arguments, device):
-    """Measure and print what is asked for."""
-    free = backend.free_memory(device)
-    sizes = [n for n in arguments.sizes if footprint(SIZES, n) < free]
-    figures = {"device": backend.describe(device), "threads": backend.blas_threads(),
-               "numpy": np.__version__, "tf32": arguments.tf32}  # fmt: skip
-    print("{device}, {threads} BLAS threads, NumPy {numpy}; milliseconds".format(**figures))
-    for n in set(arguments.sizes) - set(sizes):
-        print(f"left out: n = {n}, {footprint(SIZES, n) / 2**30:.1f} GiB do not fit in memory")
-    figures["rows"] = [measure(n, device) for n in sizes]
-    print(table(figures["rows"]))
-    for n in (row["n"] for row in figures["rows"] if row["extrapolated"]):
-        print(f"n = {n}: episodes of {T} steps extrapolated from the first 2 and the first 12")
-    for row in (row for row in figures["rows"] if row["products"] != row["images"]):
-        n, images, share = row["n"], row["images"], row["accept"] / row["images"]
-        print(f"n = {n}: one of the products has n columns; two products with the images take "
-              f"{images:.2f}, the accept {share:.2f} of that")  # fmt: skip
-    figures |= (update := update_times())
-    us, floor = 1e3 * update["dqn update"], 1e3 * update["dqn floor"]
-    print(f"DQN update {us:.0f} microseconds, floor {floor:.0f}, ratio {us / floor:.2f}")
-    n = min(5000, max(sizes, default=5000))
-    figures["outside"] = share = outside_share(n, device)
-    print(f"outside of the objective and the DQN at n = {n}: {share:.2%} of an episode")
-    episodes = arguments.episodes or (3 if device == "gpu" and arguments.episodes is None else 0)
-    if episodes and sizes:
-        figures["training"] = run = training_run(max(sizes), device, episodes)
-        how = "run" if episodes >= RUN else f"extrapolated from {episodes}"
-        print(f"{RUN} episodes of {T} steps at n = {run['n']}: {run['seconds']:.0f} s, {how}")
-    if arguments.growth:
-        figures["growth"] = growth()
-        print(growth_lines(figures["growth"]))
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump(figures, file, indent=1)
+    """The command line; an error is one line, with exit status 2."""
+    parser = argparse.ArgumentParser("python -m qgd_np.bench", argparse.SUPPRESS, __doc__)
+    add = parser.add_argument
+    add("--sizes", type=int, nargs="+", default=[1000, 5000, 50000], metavar="N", help="images")
+    add("--device", default="auto", choices=("auto", "cpu", "gpu"))
+    add("--tf32", action="store_true", help="TensorFloat-32 products on a GPU")
+    add("--episodes", type=int, default=1, metavar="E", help=f"of a training of {RUN} [1]")
+    add("--json", metavar="FILE", help="write the figures there too")
+    arguments, rows = parser.parse_args(argv), {}
+    if min(*arguments.sizes, arguments.episodes) < 1:
+        parser.error("--sizes and --episodes must be 1 or more")
+    try:
+        device = choose(arguments.device, arguments.tf32)
+        machine = f"{describe(device)}, {blas_threads()} BLAS threads"
+        for n in arguments.sizes:
+            try:
+                rows[n] = measure(n, device, arguments.episodes)
+            except MemoryError:
+                print(f"left out: n = {n}, it does not fit into memory")
+        print(f"{machine + ', n =':30}" + "".join(f"{n:12}" for n in rows))
+        for name in next(iter(rows.values()), ()):
+            print(f"{name:30}" + "".join(f"{row[name]:12.3f}" for row in rows.values()))
+        if arguments.json:
+            files.save(arguments.json, json.dumps({"machine": machine, "n": rows}).encode())
+    except UserError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

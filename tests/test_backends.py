@@ -1,0 +1,301 @@
+"""One code for NumPy and CuPy: cupy in one file, no hidden transfer, and parity on a real GPU.
+
+`StrictArray` stands in for a CuPy array where there is no GPU. Like one it refuses to become a
+NumPy array on its own or to be mixed with NumPy arrays; its reductions stay arrays; and it leaves
+the device only through backend.to_host or float(), which are counted.
+"""
+
+import json
+import operator
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock, call
+
+import numpy as np
+import pytest
+
+import qgd_np
+from qgd_np import backend, config
+from qgd_np.algorithms import q_learning_alpha, q_learning_lambda
+from qgd_np.backend import namespace, to_device, to_host
+from qgd_np.bench import __main__ as bench
+from qgd_np.dqn import DQN, Memory
+from qgd_np.environment import ACTIONS
+from qgd_np.fast.objective import LOSSES, ErrorRate, Objective
+from qgd_np.lab import device as devices
+from qgd_np.lab import policies
+from qgd_np.lab.device import DeviceError
+from qgd_np.lab.training import Log
+from qgd_np.mlp import MLP
+
+pytestmark = pytest.mark.filterwarnings("error")
+left = []  # the sizes of what has left the device
+
+
+def test_cupy_is_imported_in_the_backend_only():
+    package = Path(qgd_np.__file__).parent
+    sources = [*package.rglob("*.py"), *package.parent.glob("*.py")]
+    found = re.compile(r"^\s*(import|from) .*\bcupy\b|import\w*\(.cupy", re.MULTILINE)
+    assert [s.name for s in sources if found.search(s.read_text())] == ["backend.py"]
+
+
+def held(value):
+    """The NumPy array in a StrictArray, or those in a list or an index; what is no array, as is."""
+    if isinstance(value, np.ndarray):
+        raise TypeError("a host array among device arrays")
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(held, value))
+    return value.held if isinstance(value, StrictArray) else value
+
+
+def lifted(function):
+    """A function or method of NumPy arrays as one of StrictArrays."""
+    return lambda *arguments, **options: StrictArray(
+        function(*held(arguments), **{name: held(value) for name, value in options.items()})
+    )
+
+
+class StrictArray:
+    """A device array; see the head of this file."""
+
+    __hash__ = object.__hash__
+
+    def __init__(self, array):
+        self.held = np.asarray(array)
+
+    def __getattr__(self, name):
+        if name in ("shape", "dtype", "size"):
+            return getattr(self.held, name)
+        if name in ("reshape", "copy", "astype", "sum", "max", "argmax"):
+            return lifted(getattr(self.held, name))
+        raise AttributeError(name)
+
+    def __len__(self):
+        return len(self.held)
+
+    def __float__(self):
+        number = float(self.held)
+        left.append(1)
+        return number
+
+    def refuse(self, *arguments, **options):
+        raise TypeError("a device array went to the host, or into a NumPy function, on its own")
+
+    __array__ = __bool__ = __iter__ = __index__ = __int__ = __contains__ = refuse
+    __array_ufunc__ = __array_function__ = refuse
+    T = property(lifted(np.transpose))
+
+
+OPERATORS = "add sub mul truediv matmul pow neg eq ne lt le gt ge getitem setitem iadd isub imul"
+for _name in f"{OPERATORS} itruediv".split():
+    setattr(StrictArray, f"__{_name}__", lifted(getattr(operator, _name)))
+for _name in "add sub mul truediv".split():
+    setattr(StrictArray, f"__r{_name}__", lifted(lambda a, b, n=_name: getattr(operator, n)(b, a)))
+FUNCTIONS = """exp log tanh sqrt sign maximum add multiply subtract matmul vdot stack concatenate
+    empty empty_like zeros eye"""
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """A module in the place of cupy."""
+    xp = SimpleNamespace(ndarray=StrictArray, finfo=np.finfo, float64=np.float64, cuda=Mock())
+    for name in FUNCTIONS.split():
+        setattr(xp, name, lifted(getattr(np, name)))
+    xp.asnumpy = lambda a: left.append(a.size) or a.held.copy()
+    xp.asarray = lambda a, dtype=None: StrictArray(np.array(getattr(a, "held", a), dtype))
+    monkeypatch.setattr(backend, "cupy", xp)
+    left.clear()
+    return xp
+
+
+def test_the_stand_in_refuses_what_a_gpu_array_would_refuse(device):
+    a, host = to_device(np.arange(3.0), "gpu"), np.arange(3.0)
+    assert type(a) is StrictArray and namespace(a) is device and namespace(host) is np
+    refused = [
+        lambda: np.asarray(a), lambda: np.tanh(a), lambda: np.vdot(a, a), lambda: np.stack([a, a]),
+        lambda: bool(a[0]), lambda: list(a), lambda: a + host, lambda: host + a, lambda: a @ host,
+        lambda: a[np.array([0, 1])], lambda: a.tolist(), lambda: max(a), lambda: 1.0 in a,
+        lambda: operator.setitem(a, 0, host[0:1]), lambda: device.tanh(host),
+        lambda: operator.setitem(host, 0, a), lambda: device.stack([a, host]),
+    ]  # fmt: skip
+    for attempt in refused:
+        with pytest.raises((TypeError, AttributeError, ValueError)):
+            attempt()
+    assert left == [] and (a.sum() * 2).shape == () and float(a[1]) == 1.0 and left == [1]
+    assert to_host(a).tolist() == [0, 1, 2] and left == [1, 3]
+
+
+def problem(device, dtype=np.float64, loss="softmax", hidden=(5,), n=40, pixels=7):
+    """A problem on a device; with more pixels than images the line takes the Gram product."""
+    rng = np.random.default_rng(4)
+    net = MLP((pixels, *hidden, 3))
+    images, labels = rng.standard_normal((n, pixels)).astype(dtype), rng.integers(3, size=n)
+    put = to_device(images, device), to_device(labels, device)
+    f, x_1 = Objective(net, *put, loss), net.initialise(rng, dtype)
+    h = ErrorRate(net, *put, basis=f.layer.images)
+    return SimpleNamespace(f=f, x_1=f.point(x_1), errors={"validation": h})
+
+
+def parameters(task, **changes):
+    small = dict(steps=15, M=3, first=0, episodes=2, batch=8, A=2, B=1, alpha_c=0.3, alpha=0.3)
+    return config.make(task, small, changes)
+
+
+def apply(case, name, p, trace=None):
+    """The log of an episode under a policy of lab/policies.py: most are Algorithm 1 or 2."""
+    log = Log(lambda x, value: case.f(x), case.x_1, None, p, case.errors, trace)
+    return [log.close(POLICIES[name](case, case.x_1, p, log))]
+
+
+def train(case, task, p, trace=None):
+    """The logs of Algorithm 3 or 4, always from the same x_1, whose plain steps are remembered."""
+    rng, logs, f, x_1 = np.random.default_rng(1), [], case.f, case.x_1
+    Q, memory, x_1.memory = DQN((6, 4, len(ACTIONS[task])), p, rng), Memory(p, rng), {}
+
+    def begin(e):
+        logs.append(Log(lambda x, value: f(x), x_1, Q, p, trace=trace))
+        return logs[-1]
+
+    rest = lambda e: x_1, Q, Q.net.initialise(rng, float), memory, p, begin
+    h = case.errors["validation"]
+    episodes = q_learning_alpha(f, *rest) if task == "lr" else q_learning_lambda(f, h, *rest)
+    return [logs[-1].close(x) for x in episodes]
+
+
+def assert_alike(there, here, rtol):
+    assert namespace(there[0].x.x) is not np and namespace(here[0].x.x) is np
+    for a, b in zip(there, here, strict=True):
+        assert a.action.tolist() == b.action.tolist() and str(a.error) == str(b.error)
+        for name in ("objective", "value", "reward", "td_loss", "state", "q"):
+            np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol, rtol)
+        assert np.linalg.norm(to_host(a.x.x) - b.x.x) <= rtol * np.linalg.norm(b.x.x)
+
+
+@pytest.mark.parametrize("hidden, pixels", [((5,), 7), ((6, 4), 7), ((5,), 80)])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("task", ["lr", "reg"])
+def test_training_on_a_strict_device_is_that_on_numpy(device, task, loss, hidden, pixels):
+    cases = (problem(d, loss=loss, hidden=hidden, pixels=pixels) for d in ("gpu", "cpu"))
+    there, here = (train(case, task, parameters(task)) for case in cases)
+    assert {a for log in there for a in log.action.tolist()} == set(range(len(ACTIONS[task])))
+    assert_alike(there, here, 1e-10)
+
+
+POLICIES = {f"reg {name}": policy for name, policy in policies.COEFFICIENT.items()}
+POLICIES |= policies.LEARNING_RATE
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_runs_on_a_strict_device(device, name):
+    p = parameters("reg" if name.startswith("reg") else "lr")
+    assert_alike(*(apply(problem(d), name, p) for d in ("gpu", "cpu")), 1e-8)
+
+
+@pytest.mark.parametrize("pixels", [7, 80])
+def test_a_half_and_an_accept_move_one_small_array_each_and_a_turn_of_lambda_none(device, pixels):
+    case = problem("gpu", pixels=pixels)
+    f, x, d = case.f, case.x_1, -case.f.gradient(case.x_1)
+    f.observe(x + 0.4 * d, d, d)
+    for lam in (0.0, 0.01):
+        left.clear()
+        f.observe(x + 0.2 * d, d, d, lam)
+        assert len(left) == 1  # a half
+        f.observe(x + 0.2 * d, d, d, 1.25 * lam)
+        assert len(left) == 1  # no more after a turn
+        x, before = x + 0.2 * d, d
+        d = -f.gradient(x, lam)
+        f.observe(x + 0.4 * d, d, before, lam)
+        assert len(left) == 2 and max(left) <= 8  # an accept
+
+
+@pytest.mark.parametrize("name", ["lr", "reg", "pattern9", "reg 2 raises"])
+def test_a_step_moves_one_small_array_and_h_where_that_is_asked_for(device, name):
+    run = apply if name in POLICIES else train
+    p, moved = parameters("reg" if name.startswith("reg") else "lr"), []
+    logs = run(problem("gpu"), name, p, lambda log, t: moved.append(len(left)))
+    each = np.diff(np.reshape(moved, (len(logs), -1)))  # of every step of an episode but the first
+    assert each.size >= 14 and each.max() <= (1 if name == "lr" else 2) and max(left) <= 8
+
+
+@pytest.mark.parametrize("found", [None, 0, RuntimeError("no device"), 1])
+def test_a_gpu_is_taken_if_it_is_there_and_never_silently_replaced(monkeypatch, found):
+    """found: None without CuPy, else what it says when it is asked for devices."""
+    runtime = Mock(CUDARuntimeError=RuntimeError, **{"getDeviceCount.side_effect": [found] * 2})
+    runtime.getDeviceProperties.return_value = {"name": b"a GPU"}
+    fake = None if found is None else Mock(**{"cuda.runtime": runtime})
+    monkeypatch.setattr(backend, "cupy", fake)
+    assert devices.choose("cpu") == devices.describe("cpu") == "cpu"
+    if found == 1:
+        assert devices.choose("auto") == devices.choose("gpu") == "gpu"
+        assert devices.describe("gpu") == "gpu: a GPU"
+    else:
+        assert devices.choose("auto") == "cpu"
+        with pytest.raises(DeviceError, match="CuPy is not installed|no .*device"):
+            devices.choose("gpu")
+
+
+def test_a_fused_function_is_one_kernel_on_a_device_and_its_own_lines_on_the_host(device):
+    kernel, host, there = Mock(), np.arange(3.0), to_device(np.arange(3.0), "gpu")
+    device.fuse = lambda kernel_name: lambda lines: kernel
+
+    @backend.fused
+    def product(xp, a, b):
+        xp.multiply(a, b, out=a)
+
+    assert product(host, host) is host and host.tolist() == [0, 1, 4] and not kernel.called
+    assert product(there, there) is there and kernel.mock_calls == [call(there, there)]
+
+
+def test_the_bench_prints_a_table_and_writes_its_figures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "measure", Mock(side_effect=[MemoryError, {"half": 1.5}]))
+    bench.main(f"--device cpu --sizes 10 20 --json {tmp_path}/bench.json".split())
+    printed = capsys.readouterr().out
+    assert "left out: n = 10," in printed and re.search(r"n = +20\nhalf +1\.500\n", printed)
+    assert json.loads((tmp_path / "bench.json").read_text())["n"] == {"20": {"half": 1.5}}
+
+
+@pytest.mark.parametrize("where", ["cpu", "gpu"])
+def test_the_bench_measures_on_the_cpu_and_on_a_strict_device(device, monkeypatch, where):
+    monkeypatch.setattr(bench, "T", 4)
+    monkeypatch.setattr(bench, "find_spec", lambda name: where == "cpu" and find_spec(name))
+    row = bench.measure(20, where, 2)
+    assert all(not value <= 0 for value in row.values()) and len(row) > 20
+
+
+@pytest.mark.parametrize("words", ["--sizes 0", "--episodes x", "--device gpu", "--nothing"])
+def test_the_bench_refuses_in_one_line(words, capsys, monkeypatch):
+    monkeypatch.setattr(backend, "cupy", None)
+    with pytest.raises(SystemExit) as caught:
+        bench.main(words.split())
+    printed = capsys.readouterr()
+    assert caught.value.code == 2 and printed.out == "" and printed.err.count("\n") == 1
+
+
+# -- on a real GPU --------------------------------------------------------------------------------
+
+gpu = pytest.mark.skipif(devices.choose("auto") == "cpu", reason="there is no GPU")
+
+
+@gpu
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("dtype, rtol", [(np.float32, 1e-5), (np.float64, 1e-10)])
+def test_one_step_on_a_gpu_is_that_on_the_cpu(dtype, rtol, loss):
+    seen = []
+    for case in (problem(d, dtype, loss, (16, 8), 3000) for d in ("gpu", "cpu")):
+        d = -case.f.gradient(case.x_1, 0.01)
+        x = case.x_1 + 0.5 * d
+        e = -case.f.gradient(x, 0.01)
+        numbers = case.f.observe(x, d, d, 0.01) + case.f.observe(x + 0.25 * e, e, e, 0.01)
+        seen.append((np.array(numbers), *(to_host(v) for v in (d.vector, x.x, e.vector))))
+    for there, here in zip(*seen, strict=True):
+        assert np.linalg.norm(there - here) <= rtol * np.linalg.norm(here)
+
+
+@gpu
+@pytest.mark.parametrize("dtype, rtol", [(np.float32, 1e-4), (np.float64, 1e-9)])
+def test_ten_steps_on_a_gpu_are_those_on_the_cpu(dtype, rtol):
+    p = parameters("lr", steps=10, alpha_c=0.1)
+    there, here = (apply(problem(d, dtype, n=3000), "pattern9", p) for d in ("gpu", "cpu"))
+    assert_alike(there, here, rtol)
