@@ -12,12 +12,16 @@ setup(
     version=version,
     description="Hyper-parameters of a neural network under the control of a DQN",
     packages=find_packages(include=["qgd_np*"]),
-    package_data={"qgd_np": ["controllers/*.h5"]},
+    package_data={"qgd_np": ["README.md", "controllers/*.h5"]},
+    py_modules=["run_lr", "run_reg"],
     python_requires=">=3.11",
-    install_requires=["numpy>=1.24", "scipy>=1.15", "h5py>=3.8", "matplotlib>=3.7", "tqdm>=4.60"],
+    install_requires=[
+        "numpy>=1.24", "scipy>=1.15", "h5py>=3.8", "threadpoolctl>=3.1",
+        "matplotlib>=3.7", "tqdm>=4.60",
+    ],
     extras_require={
         "test": ["pytest>=7.4", "hypothesis>=6.80"],
-        "cuda12": ["cupy-cuda12x>=13.0"],
-        "cuda13": ["cupy-cuda13x>=13.6"],
+        "cuda12": ["cupy-cuda12x[ctk]>=14.0"],
+        "cuda13": ["cupy-cuda13x[ctk]>=14.0"],
     },
 )

@@ -1,3 +1,13 @@
-"""Q-gradient descent: hyper-parameters of a neural network under the control of a DQN."""
+"""Q-gradient descent: hyper-parameters of a neural network under the control of a DQN.
 
-__version__ = "1.0.0"
+Read README.md beside this file, then mlp, objective, environment, dqn and algorithms: the paper.
+"""
+
+from .algorithms import q_gradient_descent_alpha, q_gradient_descent_lambda
+from .algorithms import q_learning_alpha, q_learning_lambda
+from .dqn import DQN, Memory
+from .environment import Features
+from .mlp import MLP
+from .objective import ErrorRate, Function, Objective
+
+__version__ = "2.0.0"

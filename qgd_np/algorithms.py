@@ -1,13 +1,12 @@
 """Algorithms 1 to 4 of the paper, one function each.
 
-Read the right margin from top to bottom: it is the paper's algorithm, line by line (A3:12 is line 12
-of Algorithm 3). Lines without a printed line are ours: D7 is a decision (README.md beside this file),
-log keeps numbers and changes nothing.
+The right margin, read downwards, is the paper's algorithm (A3:12 is line 12 of Algorithm 3). Lines
+without a printed line are ours: D7 is a decision (README.md beside this file), log keeps numbers
+and changes nothing; any callable will do.
 
-f(x) is the objective, f.gradient(x) its gradient; g is the same with a lambda, and m what the reward
-of Algorithm 4 looks at: the validation error h (Eq. 8), or g as printed (D14). Q is the DQN, p holds
-the parameters under the names of config.py. log is any callable. Algorithms 1 and 2 return x*; 3 and
-4 are generators that hand over each episode's x* as it ends.
+f(x) is the objective, f.gradient(x) its gradient, g the same with a lambda, m what the reward of
+Algorithm 4 looks at: the validation error h (Eq. 8) or g as printed (D14). p holds the parameters
+of config.py. Algorithms 1 and 2 return x*; 3 and 4 hand over each episode's x* as it ends.
 """
 
 import math
@@ -17,34 +16,32 @@ from .environment import ACCEPT, HALF, RAISE, Features, ending, remembered, retu
 
 @remembered
 def plain_steps_alpha(f, x, p, first, log):
-    """Lines 3 and 4 of Algorithm 3; Algorithm 1 takes these steps too (D22). Returns x_t, d_{t-1}, F."""
+    """Lines 3 and 4 of Algorithm 3; 1 takes them too (D22). Returns x_t, d_{t-1}, F, t."""
     F, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A3:3     for t = 1, ..., M−1 do
         F, d = F + [f(x)], -f.gradient(x)                           # D6, D11
         x = x - p.alpha_c * f.gradient(x)                           # A3:4       x_{t+1} = x_t − α_c ∇f(x_t)
         log(t, x, p.alpha_c, ACCEPT)                                # log
-    return x, d, F                                                  # D6, D11
+    return x, d, F, first                                           # D6, D11, D18
 
 
 @remembered
 def plain_steps_lambda(g, x, p, first, log):
-    """Lines 3 and 4 of Algorithm 4; Algorithm 2 takes these steps too (D22). Returns x_t, d_{t-1}, G."""
+    """Lines 3 and 4 of Algorithm 4; 2 takes them too (D22). Returns x_t, d_{t-1}, G, t."""
     G, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A4:3     for t = 1, ..., M−1 do
         G, d = G + [g(x, p.lambda_c)], -g.gradient(x, p.lambda_c)   # D6, D11
         x = x - p.alpha * g.gradient(x, p.lambda_c)                 # A4:4       x_{t+1} = x_t − α ∇g_{λ_c}(x_t)
         log(t, x, p.lambda_c, ACCEPT)                               # log
-    return x, d, G                                                  # D6, D11
+    return x, d, G, first                                           # D6, D11, D18
 
 
 def q_gradient_descent_alpha(f, x_1, Q, p, log):
     """Algorithm 1, Q-gradient descent for the learning rate. Returns x* (D10)."""
-    t_1 = p.asked_from(1)                                           # D18
-    x, d_before, F = plain_steps_alpha(f, x_1, p, t_1, log)         # D22
+    x, d_before, F, t_1 = plain_steps_alpha(f, x_1, p, p.asked_from(1), log)  # D18, D22
     features = Features(f, F, d_before, p.alpha_c, p.alpha_c, p.M)  # D6, D11
     xbar, d, alpha = x, -f.gradient(x), p.alpha_c                   # A1:1   x̄ = x_1, d(x̄) = −∇f(x_1), α_1 = α_c
     for t in range(t_1, p.steps + 1):                               # A1:2   for t = 1, ..., T do
-        x_t = x                                                     # D10
         s = features(x, d, alpha)                                   # A1:3     compute state feature vector s_t
         a = Q.greedy(s)                                             # A1:4     a_t = argmax_a [Q(s_t; θ)]_a
         if a == HALF:                                               # A1:5     if a_t = a_half then
@@ -55,18 +52,16 @@ def q_gradient_descent_alpha(f, x_1, Q, p, log):
         log(t, x, alpha, a, s=s)                                    # log
         if not math.isfinite(f(x)):                                 # D23
             break                                                   # D23
-    x_star = returned(x_t, x, xbar, f, p)                           # D10
+    x_star = returned(features.x, x, xbar, f, p)                    # D10
     return x_star                                                   # A1:10  return x* = x_T
 
 
 def q_gradient_descent_lambda(g, x_1, Q, p, log):
     """Algorithm 2, Q-gradient descent for the regularization coefficient. Returns x* (D10)."""
-    t_1 = p.asked_from(1)                                           # D18
-    x, d_before, G = plain_steps_lambda(g, x_1, p, t_1, log)        # D22
+    x, d_before, G, t_1 = plain_steps_lambda(g, x_1, p, p.asked_from(1), log)  # D18, D22
     features = Features(g, G, d_before, p.lambda_c, p.alpha, p.M)   # D6, D11
     xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c        # A2:1   x̄ = x_1, d(x̄) = −∇g_λ(x_1), λ_1 = λ_c
     for t in range(t_1, p.steps + 1):                               # A2:2   for t = 1, ..., T do
-        x_t = x                                                     # D10
         s = features(x, d, lam=lam)                                 # A2:3     compute state feature vector s_t
         a = Q.greedy(s)                                             # A2:4     a_t = argmax_a [Q(s_t; θ)]_a
         if a == HALF:                                               # A2:5     if a_t = a_half then
@@ -79,23 +74,21 @@ def q_gradient_descent_lambda(g, x_1, Q, p, log):
         log(t, x, lam, a, s=s)                                      # log
         if not math.isfinite(g(x)):                                 # D23
             break                                                   # D23
-    x_star = returned(x_t, x, xbar, g, p)                           # D10
+    x_star = returned(features.x, x, xbar, g, p)                    # D10
     return x_star                                                   # A2:12  return x* = x_T
 
 
 def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
     """Algorithm 3, Q-learning with experience replay for the learning rate. x_1(e): see D21."""
-    t_1 = p.asked_from(p.M)                                         # D18
     Q.theta = theta_0                                               # A3:1   θ = θ_0
     for e in range(e_1, p.episodes + 1):                            # A3:2   for e = 1, ..., E do
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
-        x, d_before, F = plain_steps_alpha(f, x_1(e), p, t_1, log)  # lines 3 and 4 stand there
+        x, d_before, F, t_1 = plain_steps_alpha(f, x_1(e), p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
         features = Features(f, F, d_before, p.alpha_c, p.alpha_c, p.M)  # D6, D11
         xbar, d, alpha = x, -f.gradient(x), p.alpha_c               # A3:5     x̄ = x_M, d(x̄) = −∇f(x_M), α_M = α_c
         s_next = features(x, d, alpha)                              # D11
         for t in range(t_1, p.steps + 1):                           # A3:6     for t = M, ..., T do
-            x_t = x                                                 # D10
             s = s_next                                              # A3:7       generate state feature vector s_t
             a = Q.act(s)                                            # A3:8       choose a_t by the ε-greedy policy
             if a == HALF:                                           # A3:9       if a_t = a_half then
@@ -103,12 +96,12 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
             elif a == ACCEPT:                                       # A3:11      else if a_t = a_accept then
                 xbar, d, alpha = x, -f.gradient(x), p.alpha_c       # A3:12        x̄ = x_t, d(x̄) = −∇f(x̄), α_{t+1} = α_c
             x = xbar + alpha * d                                    # A3:13      x_{t+1} = x̄ + α_{t+1} d(x̄)
+            x_star = returned(features.x, x, xbar, f, p)            # D10
             s_next = features(x, d, alpha)                          # A3:14      generate state feature vector s_{t+1}
             if a != ACCEPT:                                         # A3:15      if a_t ≠ a_accept then
                 r = p.c1 / max(f(x) - p.f_lb, p.gap)                # A3:16        r_{t+1} = c_1 / (f(x_{t+1}) − f_lb)
             elif a == ACCEPT:                                       # A3:17      else if a_t = a_accept then
                 r = p.c2 / max(f(xbar) - p.f_lb, p.gap)             # A3:18        r_{t+1} = c_2 / (f(x̄) − f_lb)
-            x_star = returned(x_t, x, xbar, f, p)                   # D10
             r, over = ending(t, r, f(x), f(x_star), p)              # D23, D27, D28
             memory.add(e, s, a, r, s_next, over)                    # A3:19      add (s_t, a_t, r_{t+1}, s_{t+1})^e to E
             loss = Q.update(memory, memory.sample(p.batch))         # A3:20      sample S ∈ E, update θ via Eq. 10
@@ -121,17 +114,15 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
 
 def q_learning_lambda(g, m, x_1, Q, theta_0, memory, p, logs, e_1=1):
     """Algorithm 4, Q-learning with experience replay for the regularization coefficient."""
-    t_1 = p.asked_from(p.M)                                         # D18
     Q.theta = theta_0                                               # A4:1   θ = θ_0
     for e in range(e_1, p.episodes + 1):                            # A4:2   for e = 1, ..., E do
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
-        x, d_before, G = plain_steps_lambda(g, x_1(e), p, t_1, log) # lines 3 and 4 stand there
+        x, d_before, G, t_1 = plain_steps_lambda(g, x_1(e), p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
         features = Features(g, G, d_before, p.lambda_c, p.alpha, p.M)  # D6, D11
         xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c    # A4:5     x̄ = x_M, d(x̄) = −∇g_{λ_M}(x_M), λ_M = λ_c
         s_next = features(x, d, lam=lam)                            # D11
         for t in range(t_1, p.steps + 1):                           # A4:6     for t = M, ..., T do
-            x_t = x                                                 # D10
             s = s_next                                              # A4:7       generate state feature vector s_t
             a, lam_t = Q.act(s), lam                                # A4:8       choose a_t by the ε-greedy policy
             if a == HALF:                                           # A4:9       if a_t = a_half then
@@ -141,12 +132,12 @@ def q_learning_lambda(g, m, x_1, Q, theta_0, memory, p, logs, e_1=1):
             elif a == ACCEPT:                                       # A4:13      else if a_t = a_accept then
                 xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c   # A4:14        x̄ = x_t, d(x̄) = −∇g_{λ_t}(x̄), λ_{t+1} = λ_c
             x = xbar + p.alpha * d                                  # A4:15      x_{t+1} = x̄ + α d(x̄)
+            x_star = returned(features.x, x, xbar, g, p)            # D10
             s_next = features(x, d, lam=lam)                        # A4:16      generate state feature vector s_{t+1}
             if a != ACCEPT:                                         # A4:17      if a_t ≠ a_accept then
                 r = p.c1 / max(m(x, lam_t) - p.f_lb, p.gap)         # A4:18        r_{t+1} = c_1 / (g_{λ_t}(x_{t+1}) − g_lb)
             elif a == ACCEPT:                                       # A4:19      else if a_t = a_accept then
                 r = p.c2 / max(m(xbar, lam_t) - p.f_lb, p.gap)      # A4:20        r_{t+1} = c_2 / (g_{λ_t}(x̄) − g_lb)
-            x_star = returned(x_t, x, xbar, g, p)                   # D10
             r, over = ending(t, r, g(x, lam), m(x_star, lam_t), p)  # D23, D27, D28
             memory.add(e, s, a, r, s_next, over)                    # A4:21      add (s_t, a_t, r_{t+1}, s_{t+1})^e to E
             loss = Q.update(memory, memory.sample(p.batch))         # A4:22      sample S ∈ E, update θ via Eq. 10

@@ -1,38 +1,35 @@
 """The DQN Q(s; theta), the epsilon-greedy policy, experience replay (4.1) and the update, Eq. 10.
 
-The DQN has fewer than 1,000 parameters and lives on the host, also in a GPU run. As printed it is
-trained by plain gradient descent; Adam, a target network, the double-Q target and returns over several
-steps are switches (D24).
+The DQN lives on the host, also in a GPU run. As printed it is trained by plain gradient descent;
+Adam, a target network, the double-Q target and targets of several rewards are switches (D24).
 
 Shapes: S states in a minibatch, k actions, P parameters.
 """
 
 import numpy as np
 
-from .environment import ACCEPT
+from .environment import ACCEPT, FEATURES
 from .mlp import MLP
 
 
 def schedule(e, first, last, episodes):
-    """The value in episode e = 1, 2, ...: linear from `first` to `last` in episode `episodes` (D19)."""
+    """The value in episode e = 1, 2, ...: linear, `last` from episode `episodes` on (D19)."""
     return first + (last - first) * min(1.0, (e - 1) / (episodes - 1) if episodes > 1 else 1.0)
 
 
 class DQN:
     """Q(s; theta), an MLP with identity output, trained by Eq. 10.
 
-    sizes: (6, ..., k); p: the config; rng: generator of the exploring actions; theta (P,): at first.
+    sizes: (6, ..., k); p: the config; rng: generator of the exploring actions; theta (P,).
     """
 
     def __init__(self, sizes, p, rng=None, theta=None):
-        self.net, self.p, self.rng = MLP(sizes), p, rng
-        self.epsilon, self.beta = p.epsilon_first, p.beta
+        self.net, self.p, self.rng, self._theta = MLP(sizes), p, rng, None
+        self.theta = np.zeros(self.net.n_parameters) if theta is None else theta
+        self.epsilon, self.beta, self.rejected = p.epsilon_first, p.beta, 0
         self.powers = p.gamma ** np.arange(p.n_steps + 1)  # 1, gamma, gamma^2, ...
         self.weights = np.full(sizes[-1], 1 / sizes[-1])  # (k,): of the exploring actions
         self.values, self.explored = np.full(sizes[-1], np.nan), False  # at the last s_t
-        self.rejected = 0
-        self._theta = None
-        self.theta = np.zeros(self.net.n_parameters) if theta is None else theta
 
     @property
     def theta(self):
@@ -41,17 +38,14 @@ class DQN:
 
     @theta.setter
     def theta(self, theta):
-        if theta is self._theta:
-            return
-        self._theta = self.frozen = theta  # frozen: the target network's parameters
-        self.m, self.v = np.zeros_like(theta), np.zeros_like(theta)  # Adam's moments
-        self.updates = 0
+        if theta is not self._theta:
+            self._theta = self.frozen = theta  # frozen: the target network's parameters
+            self.m = self.v = np.zeros_like(theta)  # Adam's moments
+            self.updates = 0
 
     def q(self, s):
         """Q(s; theta) of states (S, 6) -> (S, k)."""
         return self.net.forward(self._theta, s)[-1]
-
-    # -- policy -----------------------------------------------------------------------------
 
     def greedy(self, s):
         """argmax_a Q(s; theta) of one state (6,); leaves Q(s) (k,) in `values`."""
@@ -65,20 +59,14 @@ class DQN:
         return int(self.rng.choice(len(self.weights), p=self.weights)) if self.explored else a
 
     def new_episode(self, e):
-        """Set what changes from episode to episode: epsilon (D19), beta (D24), weights (D26).
-
-        With explore = "episode" the share of accepts among exploring actions is drawn anew: returns
-        then differ by what was done throughout, which single exploring actions cannot show.
-        """
+        """Set what changes from episode to episode: epsilon (D19), beta (D24), weights (D26)."""
         p = self.p
         self.epsilon = schedule(e, p.epsilon_first, p.epsilon_last, p.epsilon_episodes)
         self.beta = schedule(e, p.beta, p.beta_last, p.beta_episodes)
-        if p.explore == "episode":
+        if p.explore == "episode":  # returns then differ by what was done throughout
             share = self.rng.uniform(p.accepts, 1.0)
             self.weights[:] = (1 - share) / (len(self.weights) - 1)
             self.weights[ACCEPT] = share
-
-    # -- Eq. 10 -----------------------------------------------------------------------------
 
     def value_of(self, s):
         """The value (S,) of the states that a target ends in: max_a Q, by the target network."""
@@ -87,7 +75,7 @@ class DQN:
         return Q[np.arange(len(s)), chosen]
 
     def label(self, r, s_next, over):
-        """y of one experience as of now: r_{t+1} + gamma max_a Q(s_{t+1}, a) (D16)."""
+        """y of one experience as of now, r_{t+1} + gamma max_a Q(s_{t+1}, a) (D16)."""
         return r if over else r + self.p.gamma * float(self.value_of(s_next[None])[0])
 
     def target(self, memory, rows):
@@ -103,10 +91,7 @@ class DQN:
         return r + follow * self.value_of(memory.s_next.take(last, axis=0))
 
     def update(self, memory, rows):
-        """Eq. 10 on the minibatch of these rows; return its TD loss, 1/(2S) sum (yhat - y)^2, before it.
-
-        A step to parameters that are not finite is not taken; it is counted in `rejected` (D23).
-        """
+        """Eq. 10 on these rows; return their TD loss, 1/(2S) sum (yhat - y)^2, before the step."""
         with np.errstate(over="ignore", invalid="ignore"):
             s, each, a = memory.s.take(rows, axis=0), np.arange(len(rows)), memory.a[rows]
             y = self.target(memory, rows)  # (S,)
@@ -121,7 +106,7 @@ class DQN:
             self.updates += 1
             if np.isfinite(theta @ theta):
                 self._theta = theta
-            else:
+            else:  # not taken (D23)
                 (self.m, self.v), self.rejected = moments, self.rejected + 1
         if self.p.target_every and self.updates % self.p.target_every == 0:
             self.frozen = self._theta
@@ -140,23 +125,21 @@ class DQN:
 class Memory:
     """Experiences (s, a, r, s', label) of the A most recent and the B best episodes (4.1, D17).
 
-    Best means highest return, the sum of the rewards. Each kept episode has a slot of T rows in
-    fixed arrays, so memory and the time of a draw do not grow with training.
-
-    p: the config; rng: generator of the draws; label(r, s_next, over) -> y: for stored labels (D16).
+    Best means highest return, the sum of the rewards. Each kept episode has a slot of T rows, so
+    neither memory nor the time of a draw grows. rng: of the draws; label: for stored ones (D16).
     """
 
-    def __init__(self, p, rng, label=None, features=6):
+    def __init__(self, p, rng, label=None):
         self.p, self.rng, self.label = p, rng, label
         slots = p.A + p.B + 1  # one for the episode that is being played
         rows = slots * p.steps
-        self.s, self.s_next = np.zeros((rows, features)), np.zeros((rows, features))
-        self.a, self.r, self.y = np.zeros(rows, np.int64), np.zeros(rows), np.zeros(rows)
+        self.s, self.s_next = np.zeros((2, rows, len(FEATURES)))
+        self.a, self.last = np.zeros((2, rows), np.int64)  # last: the row's episode's last row
+        self.r, self.y = np.zeros((2, rows))
         self.over = np.zeros(rows, bool)  # no state after this one (D23, D27)
-        self.last = np.zeros(rows, np.int64)  # last row so far of the row's episode
         self.returns = np.full(slots, -np.inf)
         self.recent, self.best = [], []  # slots; newest last, highest return first
-        self.e = self.start = self.count = self.before = 0  # rows of episode e: start, start + 1, ...
+        self.e = self.start = self.count = self.before = 0  # episode e has the rows from start on
 
     def add(self, e, s, a, r, s_next, over=False):
         """Add one experience of episode e; with a new e the one before is ranked."""
@@ -176,15 +159,15 @@ class Memory:
 
     def _begin(self, e):
         """Rank the finished episode, forget what is neither recent nor best, take a free slot."""
+        T = self.p.steps
         if self.count:
-            slot = self.start // self.p.steps
+            slot = self.start // T
             self.returns[slot] = self.r[self.start : self.start + self.count].sum()
             ranked = sorted([*self.best, slot], key=lambda k: -self.returns[k])
             self.best, self.recent = ranked[: self.p.B], [*self.recent, slot][-self.p.A :]
         kept = sorted({*self.recent, *self.best})
+        self.start = T * min(set(range(len(self.returns))) - set(kept))
         self.e, self.count = e, 0
-        self.start = min(set(range(len(self.returns))) - set(kept)) * self.p.steps
-        filled = [np.arange(k * self.p.steps, self.last[k * self.p.steps] + 1) for k in kept]
-        future = np.arange(self.start, self.start + self.p.steps)
-        self.rows = np.concatenate([*filled, future])
-        self.before = len(self.rows) - self.p.steps
+        filled = [np.arange(k * T, self.last[k * T] + 1) for k in kept]
+        self.rows = np.concatenate([*filled, np.arange(self.start, self.start + T)])
+        self.before = len(self.rows) - T

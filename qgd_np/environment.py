@@ -1,7 +1,7 @@
-"""The environment of sections 3.1 to 3.4: actions, the six features, how an episode begins and ends.
+"""The environment of sections 3.1 to 3.4: actions, the six features, an episode's begin and end.
 
-The rewards of Eq. 7 and 8 are printed lines of Algorithms 3 and 4 and stand there; the sums over all
-parameters behind two of the features, `observe`, stand with the objective.
+The rewards are printed lines of Algorithms 3 and 4; the sums behind slope and alignment, `observe`,
+stand with the objective.
 """
 
 import functools
@@ -10,8 +10,15 @@ import math
 import numpy as np
 
 HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
-ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}
-FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
+ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}  # D20, D31
+FEATURES = (
+    "hyper-parameter",
+    "objective",
+    "max objective",
+    "slope",
+    "encoding",
+    "alignment",
+)  # D32
 FEATURE_MAP = "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6"
 TINY = 1e-12
 
@@ -25,9 +32,11 @@ class Features:
     value_c  alpha_c or lambda_c
     rate     the learning rate after an accept; frees the slope of the scale of alpha
     M        length of the list of Eq. 4 and of feature three's "past M steps" (D6)
+    x        the candidate of the last state
 
-    f must be positive: it enters relative to the lowest value so far, its maximum relative to f(x_1),
-    the slope relative to f(x_t). Where a number is not finite, its feature is 1, that of Eq. 4 -1 (D23).
+    f must be positive, as it enters in ratios: so the number of images does not show. The size of
+    the net does, in the slope: |grad f|^2 grows with it. Where a number is not finite, its feature
+    is 1, that of Eq. 4 -1 (D23).
     """
 
     def __init__(self, f, F, d_before, value_c, rate, M):
@@ -49,7 +58,7 @@ class Features:
             alignment if math.isfinite(alignment) else 1.0,
         )
         self.F.append(f_x)
-        self.d_before = d
+        self.x, self.d_before = x, d
         return np.clip(features, -1.0, 1.0)
 
 
@@ -68,35 +77,18 @@ def _log_ratio(value, reference):
 
 
 def remembered(steps):
-    """A decorator: the plain steps from an x_1 with a `memory` (a dict) are taken once (D21).
-
-    Every further time the log is given the same steps, with iterates that hold what was found there.
-    """
+    """A decorator: an iterate that can remember (fast/line.py) takes its plain steps once (D21)."""
 
     @functools.wraps(steps)
     def once(f, x_1, p, first, log):
-        memory, key = getattr(x_1, "memory", None), (steps.__name__, first)
-        if memory is None:
-            return steps(f, x_1, p, first, log)
-        if key in memory:
-            for step in memory[key][1]:
-                log(*step)
-        else:
-            taken = []
-
-            def both(t, x, *rest):
-                log(t, x, *rest)
-                taken.append((t, x.evaluated(), *rest))
-
-            x, *others = steps(f, x_1, p, first, both)
-            memory[key] = (f.point(x.x), *others), taken
-        return memory[key][0]
+        take = getattr(x_1, "once", None)
+        return take(steps, f, p, first, log) if take else steps(f, x_1, p, first, log)
 
     return once
 
 
 def returned(x_t, x, xbar, f, p):
-    """x* after step T (D10), where x is x_{T+1}, the candidate that no step can reject any more.
+    """x* after step t = T (D10), where x is x_{T+1}, which no step can reject any more.
 
     p.returns: "printed", x_T; "last", x_{T+1}; "lower", the better of x_{T+1} and xbar.
     """
@@ -108,9 +100,9 @@ def returned(x_t, x, xbar, f, p):
 def ending(t, r, f_x, m_end, p):
     """(r, over): the reward of step t, and whether no state follows.
 
-    f_x: what must be finite; m_end: what the reward looks at, at x* if the episode ends here (D10).
-    Divergence earns nothing (D23); no state follows step T (D27), and what step T ends in counts as
-    if it were earned for ever (D28).
+    f_x: what must be finite; m_end: what the reward looks at, at the x* of an episode that ends
+    here (D10). Divergence earns nothing (D23); no state follows step T (D27), and what step T ends
+    in counts as if it were earned for ever (D28).
     """
     if not math.isfinite(f_x):
         return 0.0, True

@@ -1,8 +1,7 @@
 """The sigmoid MLP with backprop by hand. Both nets of the paper are this class (section 4.2).
 
-The objective net is 3072-100-10 and ends in a softmax, the DQN 6-32-16-2 ends in the identity
-(D1). The softmax stands with the loss in objective.py, so a net here ends in Z_L, its last
-pre-activation.
+The objective net is 3072-100-10, the DQN 6-32-16-2 (D1). The softmax stands with the loss in
+objective.py, so a net here ends in Z_L, its last pre-activation.
 
 Shapes: m rows (images or states), q_l units in layer l (q_0 inputs, q_L outputs), P parameters.
 All parameters of a net are one flat vector theta (P,); `layers` gives it its shapes back.
@@ -52,8 +51,10 @@ def places(sizes):
 class MLP:
     """A fully connected net: sigmoid hidden layers, identity output.
 
-    sizes: units per layer, inputs first, for example (3072, 100, 10).
+    sizes: units per layer, inputs first, at least three, for example (3072, 100, 10).
     """
+
+    activation, derivative = staticmethod(sigmoid), staticmethod(through_sigmoid)
 
     def __init__(self, sizes):
         self.sizes = tuple(int(q) for q in sizes)
@@ -73,47 +74,35 @@ class MLP:
         """Return [(W_1, b_1), ..., (W_L, b_L)], views of theta; W_l (q_{l-1}, q_l), b_l (q_l,)."""
         return shaped(theta, self.sizes)
 
-    # -- forward ----------------------------------------------------------------------------
-
     def forward(self, theta, inputs):
         """Run inputs (m, q_0) through the net; return [A_1, ..., A_{L-1}, Z_L], A_l (m, q_l)."""
-        layers = self.layers(theta)
-        W, b = layers[0]
+        (W, b), *later = self.layers(theta)
         Z = inputs @ W  # (m, q_1)
         Z += b
-        return self.forward_from(Z, layers[1:])
+        return self.forward_from(Z, later)
 
     def forward_from(self, Z, layers):
-        """The rest of the forward pass from Z = Z_1 (m, q_1), which is overwritten.
-
-        layers: those after the first. The objective enters here: along a line it has Z_1 without
-        a product.
-        """
+        """The forward pass from Z = Z_1 (m, q_1) on, overwritten; layers: those after the first."""
         activations = []
         for W, b in layers:
-            activations.append(sigmoid(Z))  # A_l (m, q_l)
+            activations.append(self.activation(Z))  # A_l (m, q_l)
             Z = activations[-1] @ W  # (m, q_{l+1})
             Z += b
         return [*activations, Z]
 
-    # -- backward ---------------------------------------------------------------------------
-
     def backward(self, theta, inputs, activations, delta):
         """Return the gradient (P,) of a loss with derivative delta (m, q_L) by Z_L."""
-        xp = namespace(theta)
-        gradient = xp.empty_like(theta)
-        layers, slots = self.layers(theta), self.layers(gradient)
-        delta = self.backward_to(layers[1:], slots[1:], activations, delta)
-        gW, gb = slots[0]
-        xp.matmul(inputs.T, delta, out=gW)  # (q_0, q_1)
+        gradient = namespace(theta).empty_like(theta)
+        (gW, gb), *slots = self.layers(gradient)
+        delta = self.backward_to(self.layers(theta)[1:], slots, activations, delta)
+        namespace(theta).matmul(inputs.T, delta, out=gW)  # (q_0, q_1)
         delta.sum(axis=0, out=gb)  # (q_1,)
         return gradient
 
     def backward_to(self, layers, slots, activations, delta, out=None):
-        """The backward pass down to the first layer; return delta_1 (m, q_1), the part by Z_1.
+        """The backward pass down to the derivative by Z_1 (m, q_1), returned and put in out.
 
-        layers: those after the first; slots: where their gradients go, in the same shapes; out:
-        where delta_1 goes. Overwrites the activations.
+        layers: those after the first; slots: where their gradients go. Overwrites the activations.
         """
         xp, lowest = namespace(delta), activations[0]
         for (W, _), (gW, gb), A in zip(layers[::-1], slots[::-1], activations[-2::-1], strict=True):
@@ -122,5 +111,5 @@ class MLP:
             delta.sum(axis=0, out=gb)  # (q_l,)
             # what is handed down
             delta = xp.matmul(delta, W.T, out=out if A is lowest else None)  # (m, q_{l-1})
-            through_sigmoid(delta, A)
+            self.derivative(delta, A)
         return delta

@@ -1,10 +1,8 @@
 """f (Eq. 2), g_lambda (Eq. 3) and h (Eq. 9) of a net on a set of images, and a user's own f.
 
-This is the plain definition: one forward and backward pass over all images for each x that is
-looked at. fast/objective.py gives the same numbers along a line with fewer products.
+This is the plain definition; fast/objective.py gives the same numbers with fewer products.
 
-Shapes: n images, p inputs, k classes, P parameters. An iterate x is the flat vector (P,) of all
-parameters of the net.
+Shapes: n images, p inputs, k classes; an iterate x (P,) is all parameters of the net, flat.
 """
 
 import numpy as np
@@ -30,10 +28,7 @@ def softmax_cross_entropy(Z, targets):
 
 
 def equation_2(Z, targets):
-    """Eq. 2 as printed, -[y ln a + (1 - y) ln(1 - a)] summed over the softmax outputs a (D2).
-
-    Arguments and results as for softmax_cross_entropy.
-    """
+    """Eq. 2 as printed, -[y ln a + (1 - y) ln(1 - a)] of the softmax outputs a (D2); as above."""
     xp = namespace(Z)
     Z -= Z.max(axis=0)
     A = xp.exp(Z)  # (k, n)
@@ -51,51 +46,44 @@ LOSSES = {"softmax": softmax_cross_entropy, "eq2": equation_2}
 quiet = np.errstate(over="ignore", invalid="ignore")  # divergence is a result (D23)
 
 
+def recent(function):
+    """function(x), but not computed again at the last three x that were looked at."""
+    known = []
+
+    def once(x):
+        entry = next((entry for entry in known if entry[0] is x), None) or (x, function(x))
+        known[:] = [entry, *(other for other in known if other is not entry)][:3]
+        return entry[1]
+
+    return once
+
+
 class Function:
     """A user's own f with its gradient, on float64 vectors (P,); Algorithms 1 to 4 run on it.
 
-    f(x) -> float; gradient(x) -> (P,). f should be positive: it enters the state as a ratio (D8).
-    What was found at the last three iterates looked at is kept, so nothing is computed twice.
+    f(x) -> float, positive, as it enters the state as a ratio (D8); gradient(x) -> (P,).
     """
 
-    def __init__(self, f, gradient):
-        self.f, self.df, self.known = f, gradient, []
+    def __init__(self, f, gradient, like=np.zeros(0)):  # noqa: B008
+        self.f, self.df, self.like = recent(f), recent(gradient), like
 
     def point(self, x):
-        """Make an iterate of a vector."""
-        return np.array(x, np.float64)
+        """Make an iterate of a vector (P,)."""
+        return namespace(self.like).array(x, self.like.dtype)
 
     def __call__(self, x, lam=0.0):
         """g_lambda(x) = f(x) + lambda x^T x (Eq. 3, D3), a float; f(x) if lambda is 0."""
-        entry = self._at(x)
-        if entry[1] is None:
-            entry[1] = self._value(x)
-        return entry[1] + lam * float(namespace(x).vdot(x, x))
+        return float(self.f(x)) + lam * float(namespace(x).vdot(x, x))
 
     def gradient(self, x, lam=0.0):
         """grad g_lambda(x) (P,)."""
-        entry = self._at(x)
-        if entry[2] is None:
-            entry[2] = self._gradient(x)
-        return entry[2] + 2 * lam * x
+        return self.df(x) + 2 * lam * x
 
     def observe(self, x, d, d_before, lam=0.0):
         """g_lambda(x), the slope d . grad g_lambda(x) (D9) and the alignment of Eq. 6 (D7)."""
         xp = namespace(x)
         alignment = xp.mean(xp.sign(d) * xp.sign(d_before))
         return self(x, lam), float(xp.vdot(d, self.gradient(x, lam))), float(alignment)
-
-    def _at(self, x):
-        """[x, f(x), grad f(x)], None where not known."""
-        entry = next((entry for entry in self.known if entry[0] is x), [x, None, None])
-        self.known = [entry, *(other for other in self.known if other[0] is not x)][:3]
-        return entry
-
-    def _value(self, x):
-        return float(self.f(x))
-
-    def _gradient(self, x):
-        return np.asarray(self.df(x))
 
 
 class Objective(Function):
@@ -105,16 +93,11 @@ class Objective(Function):
     """
 
     def __init__(self, net, images, labels, loss="softmax"):
-        super().__init__(None, None)
+        super().__init__(self._f, self._gradient, like=images)
         self.net, self.images, self.loss = net, images, LOSSES[loss]
         self.targets = namespace(images).eye(net.sizes[-1], dtype=images.dtype)[labels].T  # (k, n)
 
-    def point(self, x):
-        """Make an iterate of a vector."""
-        return namespace(self.images).array(x, self.images.dtype)
-
-    @quiet
-    def _value(self, x):
+    def _f(self, x):
         return float(self._forward(x)[1]) / len(self.images)
 
     @quiet
@@ -122,22 +105,20 @@ class Objective(Function):
         activations, _, delta = self._forward(x)
         return self.net.backward(x, self.images, activations, delta.T / len(self.images))  # (P,)
 
+    @quiet
     def _forward(self, x):
         activations = self.net.forward(x, self.images)  # A_l (n, q_l) and, last, Z (n, k)
         return activations, *self.loss(activations[-1].T.copy(), self.targets)  # (), (k, n)
 
 
 class ErrorRate:
-    """h(x), the share of wrong predictions on a set of images (Eq. 9, D13).
-
-    lambda does not enter; it is taken so that h can stand for g in Algorithm 4.
-    """
+    """h(x), the share of wrong predictions on a set of images (Eq. 9, D13)."""
 
     def __init__(self, net, images, labels):
         self.net, self.images, self.labels = net, images, labels
 
     @quiet
     def __call__(self, x, lam=0.0):
-        """The error rate, from 0 to 1."""
+        """The error rate, from 0 to 1; lambda does not enter, but h can stand for g so."""
         Z = self.net.forward(x, self.images)[-1]  # (n, k)
         return float((Z.argmax(axis=1) != self.labels).mean())

@@ -1,25 +1,69 @@
 """Runs of a tenth of a second through the command line, and what the tests of commands share."""
+# ruff: noqa: E402
 
 import functools
+import io
 import os
 import shutil
 import signal
 import sys
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
-from kill_resume import SMALL, TASKS, make_archive
-
-from qgd_np import backend, config, files
-from qgd_np.files import interrupts
-from qgd_np.images import data
-from qgd_np.lab import command, experiment
-from qgd_np.lab.flags import parser
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import run_lr
+import run_reg
+from qgd_np import config, files
+from qgd_np.files import interrupts
+from qgd_np.images import load
+from qgd_np.lab import command, device, flags
+from qgd_np.lab.training import Problem, Training
+
+TASKS = {"lr": run_lr.TASK, "reg": run_reg.TASK}
+SMALL = [
+    "--steps", "10", "--hidden", "5", "--iterates", "1", "--train-size", "200",
+    "--validation-size", "20", "--no-figures", "--quiet", "--device", "cpu",
+]  # fmt: skip
 EPISODES = 6
 POLICIES = {"lr": ["gd", "armijo", "nonmonotone", "pattern9", "qgd"], "reg": ["gd", "qgd"]}
 both = pytest.mark.parametrize("task", ["lr", "reg"])
+
+
+def make_archive(folder, changed=None):
+    """Write a tiny archive in the official binary layout: 250 training and 50 test images.
+
+    changed: the training image of which one pixel has another value. Returns its path.
+    """
+    path, rng = folder / "tiny.tar.gz", np.random.default_rng(0)
+    labels = np.arange(300)[:, None] % 10
+    pixels = 20 * labels + rng.integers(0, 60, (300, 3072))  # images of a class are alike
+    if changed is not None:
+        pixels[changed, 5] += 1
+    batches = np.split(np.hstack([labels, pixels]).astype(np.uint8), 6)
+    names = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
+    with tarfile.open(path, "w:gz") as tar:
+        for name, batch in zip(names, batches, strict=True):
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
+            member.size = batch.nbytes
+            tar.addfile(member, io.BytesIO(batch.tobytes()))
+    return path
+
+
+def differences(one, other, place=""):
+    """The places where two trees are not equal bit for bit, but for `seconds`."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = sorted((one.keys() | other.keys()) - {"seconds"})
+        found = [differences(one.get(k), other.get(k), f"{place}/{k}") for k in names]
+        return [place for places in found for place in places]
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        equal = (one.dtype, one.shape) == (other.dtype, other.shape)
+        return [] if equal and one.tobytes() == other.tobytes() else [place]
+    return [] if type(one) is type(other) and one == other else [place]
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +109,7 @@ def copied(straight, tmp_path):
 @pytest.fixture(scope="session")
 def environment():
     """The environment of a run file in a process of its own."""
-    here = str(backend.blas_threads())  # as in this process, which resumes what another began
+    here = str(device.blas_threads())  # as in this process, which resumes what another began
     threads = {"OPENBLAS_NUM_THREADS": here, "OMP_NUM_THREADS": here, "MPLBACKEND": "Agg"}
     return os.environ | threads
 
@@ -83,15 +127,16 @@ def checkpoint(folder):
     return files.read(folder / "checkpoint.h5", "checkpoint")["training"]
 
 
-loaded = functools.cache(data.load)
+loaded = functools.cache(load)
 
 
 def training(task, small, **changes):
     """A Training as the command line makes it, before its first episode."""
-    given = config.chosen(parser(TASKS[task]).parse_args(small))
+    given = vars(flags.parser(TASKS[task]).parse_args(small))
+    given = {name: value for name, value in given.items() if name not in flags.FLAGS}
     p = config.make(task, given, changes)
     images = loaded(small[1], p.train_size, p.validation_size)
-    return experiment.Training(TASKS[task], experiment.Problem(images, p), p)
+    return Training(TASKS[task], Problem(images, p), p)
 
 
 def content(folder):

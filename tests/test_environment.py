@@ -1,4 +1,4 @@
-"""The six features, Eq. 4 and Eq. 6 from hand-made numbers, and the epsilon schedule."""
+"""The six features, Eq. 4 and Eq. 6 from hand-made numbers, and how an episode ends."""
 
 import itertools
 import math
@@ -7,25 +7,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qgd_np.environment import ACTIONS, FEATURES, encoding, schedule, state
-from qgd_np.fast.objective import PlainObjective
+from qgd_np.environment import ACTIONS, FEATURES, Features, encoding, ending, returned
+from qgd_np.objective import Function
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-P = SimpleNamespace(M=3)
 VALUE, OBJECTIVE, MAXIMUM, SLOPE, ENCODING, ALIGNMENT = range(6)
 
 
-def features(value=1.0, value_c=1.0, rate=1.0, f=2.0, slope=-1.0, alignment=0.0, F=(2.0,), p=P):
-    return state(value, value_c, rate, (f, slope, alignment), list(F), p)
+def state(value=1.0, value_c=1.0, rate=1.0, f=2.0, slope=-1.0, alignment=0.0, F=(2.0,), M=3):
+    found = SimpleNamespace(observe=lambda *_: (f, slope, alignment))
+    return Features(found, F, None, value_c, rate, M)(None, None, value)
 
 
 def test_the_six_features_of_hand_made_numbers():
-    s = features(
-        value=0.25, value_c=1.0, rate=0.5, f=1.0, slope=-0.5, alignment=0.25,
-        F=[1.25, 1.5, 0.8, 1.2, 1.1],
-    )  # fmt: skip
-    assert len(s) == len(FEATURES) == 6
+    s = state(0.25, 1.0, 0.5, f=1.0, slope=-0.5, alignment=0.25, F=[1.25, 1.5, 0.8, 1.2, 1.1])
+    assert s.shape == (6,) and len(FEATURES) == 6
+    assert ACTIONS == {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}
     assert s[VALUE] == -0.5  # two halves of eight
     assert s[OBJECTIVE] == pytest.approx(math.tanh(4 * math.log(1.0 / 0.8)))  # 0.8, the lowest
     assert s[MAXIMUM] == pytest.approx(math.tanh(16 * math.log(1.2 / 1.25)))  # 0.8, 1.2, 1.1
@@ -34,29 +32,48 @@ def test_the_six_features_of_hand_made_numbers():
     assert s[ALIGNMENT] == 0.25
 
 
-def test_the_first_state_has_only_the_first_objective_value():
-    s = features(f=2.5, F=())
-    assert s[[VALUE, OBJECTIVE, MAXIMUM, ENCODING]].tolist() == [0.0, 0.0, 0.0, 1.0]
+def test_what_was_seen_before_is_kept_from_state_to_state():
+    asked, F = [], [3.0]
+
+    def observe(x, d, d_before, lam):
+        asked.append((x, d, d_before, lam))
+        return {"x_2": 2.0, "x_3": 2.5, "x_4": 4.0}[x], 0.0, 0.0
+
+    seen = Features(SimpleNamespace(observe=observe), F, "d_1", 1.0, 1.0, 2)
+    s = [seen("x_2", "d_2", alpha=0.5), seen("x_3", "d_2", lam=0.25), seen("x_4", "d_4", 2.0)]
+    assert asked == [
+        ("x_2", "d_2", "d_1", 0.0), ("x_3", "d_2", "d_2", 0.25), ("x_4", "d_4", "d_2", 0.0),
+    ]  # fmt: skip
+    assert [k[VALUE] for k in s] == [-0.25, -0.5, 0.25]
+    assert [k[ENCODING] for k in s] == [1, 0, -1]  # in [3], [2, 3], [2, 2.5] of three
+    lowest, highest = [3.0, 2.0, 2.0], [3.0, 3.0, 2.5]
+    for k, f in enumerate([2.0, 2.5, 4.0]):
+        assert s[k][OBJECTIVE] == pytest.approx(math.tanh(4 * math.log(f / lowest[k])))
+        assert s[k][MAXIMUM] == pytest.approx(math.tanh(16 * math.log(highest[k] / 3.0)))
+    assert F == [3.0]  # the list that was given belongs to the plain steps
 
 
-def test_feature_three_looks_back_M_steps():
-    F = [2.0, 2.1, 1.0, 1.0, 1.0]
-    maximum = lambda M: features(F=F, p=SimpleNamespace(M=M))[MAXIMUM]  # noqa: E731
+def test_feature_three_looks_back_m_steps():
+    maximum = lambda M: state(F=[2.0, 2.1, 1.0, 1.0, 1.0], M=M)[MAXIMUM]  # noqa: E731
     assert maximum(3) == pytest.approx(math.tanh(16 * math.log(1.0 / 2.0)))
     assert maximum(4) == maximum(80) == pytest.approx(math.tanh(16 * math.log(2.1 / 2.0)))
+    first = state(f=2.5, F=())  # only f(x_1) is known
+    assert first[[VALUE, OBJECTIVE, MAXIMUM, ENCODING]].tolist() == [0.0, 0.0, 0.0, 1.0]
 
 
-def test_the_coefficient_and_the_learning_rate_share_the_map_of_their_value():
+def test_the_value_is_seen_relative_to_its_value_after_an_accept():
     for value_c in (1.0, 0.01):
-        values = [value_c * factor for factor in (1 / 32, 1 / 16, 0.5, 1, 1.25, 16, 32)]
-        mapped = [features(value=v, value_c=value_c)[VALUE] for v in values]
-        expected = [-1, -1, -0.25, 0, math.log2(1.25) / 4, 1, 1]
-        assert mapped == pytest.approx(expected, abs=1e-12)
+        factors = (1 / 32, 1 / 16, 0.5, 1, 1.25, 16, 32)
+        mapped = [state(value=value_c * factor, value_c=value_c)[VALUE] for factor in factors]
+        assert mapped == pytest.approx([-1, -1, -0.25, 0, math.log2(1.25) / 4, 1, 1], abs=1e-12)
 
 
-def test_a_coefficient_of_zero_has_a_state():
-    assert features(value=0.0, value_c=0.0)[VALUE] == 0.0
-    assert features(value=0.0, value_c=1.0)[VALUE] == -1.0
+def test_what_is_zero_counts_as_1e_12():
+    assert state(value=0.0, value_c=0.0)[VALUE] == 0.0
+    assert state(value=4e-12, value_c=0.0)[VALUE] == state(0.0, 0.25e-12)[VALUE] + 0.5 == 0.5
+    assert state(value=0.0, value_c=1.0)[VALUE] == -1.0
+    assert state(f=0.0, F=[0.9e-12])[OBJECTIVE] == state(f=1.0, F=[0.0, 1e-12])[MAXIMUM] == 0.0
+    assert state(f=0.0, slope=-1e-12)[SLOPE] == pytest.approx(math.tanh(-1))
 
 
 EXTREMES = (-math.inf, -1e308, -1.0, 0.0, 1e-300, 1.0, 1e308, math.inf, math.nan)
@@ -66,65 +83,49 @@ EXTREMES = (-math.inf, -1e308, -1.0, 0.0, 1e-300, 1.0, 1e308, math.inf, math.nan
 def test_every_feature_lies_in_minus_one_to_one_for_any_number_at_all(first):
     for f, slope, last in itertools.product(EXTREMES, repeat=3):
         for F in ([], [first], [first, last], [1.0, first, last]):
-            s = features(f=f, slope=slope, alignment=last, F=F)
+            s = state(f=f, slope=slope, alignment=last, F=F)
             assert np.all(np.abs(s) <= 1.0), (f, slope, F, s)  # NaN would fail
     for value in (0.0, 1e-300, 1e308, math.inf):
-        assert np.all(np.abs(features(value=value, f=first, F=[first])) <= 1.0)
+        assert np.all(np.abs(state(value=value, f=first, F=[first])) <= 1.0)
 
 
-def test_numbers_that_are_not_finite_take_the_upper_end():
-    for bad in (math.nan, math.inf):
-        s = features(f=bad, slope=bad, alignment=bad, F=[2.0, 1.0, 1.5, bad])
-        assert s[OBJECTIVE] == s[SLOPE] == s[ALIGNMENT] == 1.0
-        assert s[ENCODING] == -1.0
-    assert features(F=[2.0, math.inf])[MAXIMUM] == 1.0
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_numbers_that_are_not_finite_take_the_upper_end(bad):
+    s = state(f=bad, slope=bad, alignment=bad, F=[2.0, 1.0, 1.5, bad])
+    assert s[[OBJECTIVE, SLOPE, ENCODING, ALIGNMENT]].tolist() == [1, 1, -1, 1]
+    assert state(slope=bad)[SLOPE] == state(f=bad)[SLOPE] == 1.0
+    assert state(F=[2.0, math.inf])[MAXIMUM] == state(F=[bad, 2.0], M=1)[MAXIMUM] == 1.0
 
 
-@pytest.mark.parametrize(
-    "name, feature, values",
-    [
-        ("value", VALUE, [2.0**k for k in range(-4, 5)]),
-        ("f", OBJECTIVE, [0.5, 1.0, 1.9, 2.0, 2.1, 4.0]),
-        ("slope", SLOPE, [-4.0, -1.0, -0.1, 0.0, 0.1, 1.0]),
-        ("alignment", ALIGNMENT, [-1.0, -0.5, 0.0, 0.5, 1.0]),
-    ],
-)
+@pytest.mark.parametrize("name, feature, values", [
+    ("value", VALUE, [2.0**k for k in range(-4, 5)]),
+    ("f", OBJECTIVE, [0.5, 1.0, 1.9, 2.0, 2.1, 4.0]),
+    ("slope", SLOPE, [-4.0, -1.0, -0.1, 0.0, 0.1, 1.0]),
+    ("alignment", ALIGNMENT, [-1.0, -0.5, 0.0, 0.5, 1.0]),
+])  # fmt: skip
 def test_each_map_is_strictly_monotone_and_touches_its_own_feature_only(name, feature, values):
-    states = np.array([features(**{name: value}) for value in values])
+    states = np.array([state(**{name: value}) for value in values])
     assert np.all(np.diff(states[:, feature]) > 0)
-    others = [k for k in range(6) if k != feature]
-    if name == "f":  # f enters the slope's scale and Eq. 4 too
-        others = [VALUE, MAXIMUM, ALIGNMENT]
-    assert np.all(states[:, others] == states[0, others])
-
-
-def test_the_maximum_feature_is_monotone_in_the_maximum():
-    mapped = [features(F=[2.0, v, 1.0])[MAXIMUM] for v in (2.0, 2.05, 2.1, 2.3)]
-    assert np.all(np.diff(mapped) > 0)
+    others = {*range(6)} - {feature, *([SLOPE, ENCODING] if name == "f" else [])}
+    assert np.all(states[:, list(others)] == states[0, list(others)])
 
 
 def test_features_do_not_depend_on_the_scale_of_the_objective():
-    s = features(f=1.4, slope=-0.3, F=[2.0, 1.5])
-    scaled = features(f=14.0, slope=-3.0, F=[20.0, 15.0])
-    assert np.allclose(s, scaled, rtol=0, atol=1e-14)
+    s = state(f=1.4, slope=-0.3, F=[2.0, 1.5])
+    assert np.allclose(s, state(f=14.0, slope=-3.0, F=[20.0, 15.0]), rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize(
-    "f, expected",
-    [(0.9, 1.0), (1.0, 1.0), (1.1, 0.0), (3.0, 0.0), (3.01, -1.0), (5.0, -1.0), (6.0, -1.0)],
-)
-def test_equation_4_below_among_or_above_the_lowest_values(f, expected):
-    assert encoding(f, [4.0, 1.0, 5.0, 3.0, 2.0], 3) == expected  # the three lowest: 1, 2, 3
-
-
-def test_equation_4_with_fewer_than_M_values_takes_those_there_are():
-    assert encoding(2.0, [2.0], 5) == 1.0
-    assert encoding(2.1, [2.0], 5) == -1.0
-    assert encoding(2.1, [2.0, 3.0], 5) == 0.0
+@pytest.mark.parametrize("f, F, M, expected", [
+    *((f, [4.0, 1.0, 5.0, 3.0, 2.0], 3, e)  # the three lowest: 1, 2, 3
+      for f, e in [(0.9, 1), (1.0, 1), (1.1, 0), (3.0, 0), (3.01, -1), (5.0, -1), (6.0, -1)]),
+    (2.0, [2.0], 5, 1), (2.1, [2.0], 5, -1), (2.1, [2.0, 3.0], 5, 0), (1.5, [2.0, 1.0], 1, -1),
+])  # fmt: skip
+def test_equation_4_below_among_or_above_the_m_lowest_values(f, F, M, expected):
+    assert encoding(f, F, M) == expected
 
 
 def test_equation_6_by_hand():
-    f = PlainObjective(lambda x: 0.0, lambda x: 0 * x)
+    f = Function(lambda x: 0.0, lambda x: 0 * x)
     d, before = np.array([1.0, -2.0, 3.0, 0.0]), np.array([5.0, -1.0, -1.0, 7.0])
     x = f.point(np.zeros(4))
     assert f.observe(x, d, before)[2] == (1 + 1 - 1 + 0) / 4
@@ -132,29 +133,22 @@ def test_equation_6_by_hand():
     assert f.observe(x, d, -d)[2] == -0.75
 
 
-def test_equation_6_of_directions_of_the_objective_net(problem):
-    case = problem(n=5, dtype=np.float64)
-    case.images[:, 0] = 0  # a pixel that never varies: five components of d are zero
-    f, x = case.f, case.x_1
-    first = -f.gradient(x)
-    x = x + 2.0 * first
-    second = -f.gradient(x)
-    u, v = np.sign(first.vector), np.sign(second.vector)
-    assert f.observe(x, second, first)[2] == pytest.approx(np.mean(u * v), abs=1e-12)
-    assert -1 < np.mean(u * v) < 1
-    assert f.observe(x, second, second)[2] == pytest.approx(1 - 5 / len(u), abs=1e-12)
-    assert f.observe(x, -second, second)[2] == pytest.approx(5 / len(u) - 1, abs=1e-12)
+@pytest.mark.parametrize("f_x, f_bar, chosen", [
+    (1.0, 2.0, "x"), (2.0, 2.0, "x"), (3.0, 2.0, "xbar"), (math.nan, 2.0, "xbar"),
+])  # fmt: skip
+def test_what_an_episode_returns(f_x, f_bar, chosen):
+    f = {"x_t": 0.0, "x": f_x, "xbar": f_bar}.get
+    for returns, expected in (("printed", "x_t"), ("last", "x"), ("lower", chosen)):
+        assert returned("x_t", "x", "xbar", f, SimpleNamespace(returns=returns)) == expected
 
 
-def test_epsilon_falls_linearly_and_then_stays():
-    epsilon = [schedule(e, 1.0, 0.1, 3) for e in range(1, 7)]
-    assert epsilon == pytest.approx([1.0, 0.7, 0.4, 0.1, 0.1, 0.1])
-    assert schedule(51, 1.0, 0.1, 50) == 0.1 < schedule(50, 1.0, 0.1, 50)
-
-
-def test_a_fixed_epsilon_is_a_schedule_over_one_episode():
-    assert [schedule(e, 0.01, 0.01, 1) for e in (1, 2, 100)] == pytest.approx([0.01] * 3)
-
-
-def test_the_learning_rate_has_two_actions_and_the_coefficient_three():
-    assert ACTIONS == {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}
+def test_the_end_of_an_episode_by_hand():
+    """r = 5, gamma / (1 - gamma) = 3, c_1 = 2: the end is worth 3 * 2 / max(m - 1, 0.5)."""
+    p = SimpleNamespace(steps=4, gamma=0.75, c1=2.0, c2=9.0, f_lb=1.0, gap=0.5, horizon="returned")
+    assert ending(3, 5.0, 7.0, 4.0, p) == (5.0, False)
+    assert ending(4, 5.0, 7.0, 4.0, p) == (5.0 + 2.0, True)
+    assert ending(4, 5.0, 7.0, 1.1, p) == (5.0 + 12.0, True)
+    p.horizon = "endless"
+    assert ending(3, 5.0, 7.0, 4.0, p) == ending(4, 5.0, 7.0, 4.0, p) == (5.0, False)
+    for f_x, t in itertools.product((math.nan, math.inf), (1, 3, 4)):
+        assert ending(t, 5.0, f_x, 4.0, p) == (0.0, True)

@@ -1,8 +1,7 @@
-"""Nothing is lost: full disks, resuming at any moment, and signals (R2, R4, R5)."""
+"""Nothing is lost: full disks, resuming at any moment, and signals (R1, R2, R4, R5)."""
 
-import contextlib
+import json
 import os
-import resource
 import shlex
 import shutil
 import signal
@@ -10,32 +9,37 @@ import subprocess
 import sys
 import threading
 import time
-from functools import partial
 
 import numpy as np
 import pytest
-from damage_data import binary_files, make_arrays, pack
-from kill_resume import RECORDS, TASKS, differences
 from small_runs import (
     EPISODES,
-    POLICIES,
     ROOT,
+    TASKS,
     at_call,
     both,
     checkpoint,
     command_line,
     content,
+    differences,
+    make_archive,
     refused,
     run,
     training,
 )  # fmt: skip
 
-from qgd_np import backend, files
+from qgd_np import files
 from qgd_np.dqn import DQN
 from qgd_np.fast.objective import Objective
-from qgd_np.files import interrupts
-from qgd_np.lab import command, experiment
-from qgd_np.lab.history import History
+from qgd_np.lab import command, device
+from qgd_np.lab.training import Log, Training
+
+
+def resume(task, out, *flags):
+    """--resume --out DIR with these flags and no others; the exit status."""
+    words = ["--resume", "--out", out, "--no-figures", "--quiet", *flags]
+    return command.main(TASKS[task], list(map(str, words)))
+
 
 # -- disks ----------------------------------------------------------------------------------------
 
@@ -53,59 +57,28 @@ def disk(tmp_path):
 
 
 def fill(disk):
-    """Take all the room that a disk has left but for one block; return the file that does it."""
+    """Take all the room that a disk has left but for one block."""
     filler = disk / "filler"
     with open(filler, "wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
         while file.write(bytes(4096)):
             pass
     os.truncate(filler, filler.stat().st_size - 4096)
-    return filler
 
 
-@contextlib.contextmanager
-def larger_files_refused(size):
-    """Let the system refuse, as a full disk does, to write more than `size` bytes to a file."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "n"), [(command, "save", 1), (command, "save", 3), (files, "write", 9)]
-)
+@pytest.mark.parametrize(("save", "done"), [(1, None), (4, 2), (8, EPISODES), (9, EPISODES)])
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_good(
-    owner, name, n, call, straight, disk, capsys, monkeypatch
+    save, done, call, straight, disk, capsys, monkeypatch
 ):
     out = disk / "run"
     flags = ["--episodes", EPISODES, "--checkpoint-episodes", 1, "--out", out]
     with monkeypatch.context() as patch:
-        at_call(patch, owner, name, n, lambda: fill(disk))
+        at_call(patch, files, "write", save, lambda: fill(disk))
         assert "No space left" in refused(call, capsys, "lr", *flags)
     (disk / "filler").unlink()
     assert not list(out.glob(".*")) and not (out / "run.h5").exists()
-    if name == "save" and n == 1:
-        assert content(out) == {}
-    else:
-        done = files.read(out / "checkpoint.h5", "checkpoint")["training"]["done"]
-        assert done == (2 if name == "save" else EPISODES)
+    assert content(out) == {} if done is None else checkpoint(out)["done"] == done
     assert call("lr", *flags, "--resume") == 0 and not list(out.glob(".*"))
-    assert differences(run(straight("lr")), run(out)) == []
-
-
-def test_a_disk_that_takes_no_more_in_the_middle_of_a_file_is_one_line_too(
-    call, straight, tmp_path, capsys
-):
-    flags = ["--checkpoint-episodes", 1, "--out", tmp_path, "--resume", "--episodes"]
-    assert call("lr", *flags, 2) == 0
-    before = content(tmp_path)
-    with larger_files_refused(9000):
-        assert "File too large" in refused(call, capsys, "lr", *flags, EPISODES)
-    assert content(tmp_path) == before
-    assert call("lr", *flags, EPISODES) == 0
-    assert differences(run(straight("lr")), run(tmp_path)) == []
+    assert differences(run(straight("lr"))["train"], run(out)["train"]) == []
 
 
 def test_a_disk_that_becomes_read_only_is_one_line_and_nothing_is_lost(
@@ -116,21 +89,14 @@ def test_a_disk_that_becomes_read_only_is_one_line_and_nothing_is_lost(
 
     flags = ["--episodes", EPISODES, "--checkpoint-episodes", 1, "--out", disk / "run"]
     with monkeypatch.context() as patch:
-        at_call(patch, command, "save", 3, lambda: remount("ro"))
+        at_call(patch, files, "write", 4, lambda: remount("ro"))
         assert "Read-only" in refused(call, capsys, "lr", *flags)
     assert "Read-only" in refused(call, capsys, "lr", *flags, "--resume")
     assert "Read-only" in refused(call, capsys, "lr", "--out", disk / "another")
     remount("rw")
-    assert files.read(disk / "run" / "checkpoint.h5")["training"]["done"] == 2
+    assert checkpoint(disk / "run")["done"] == 2
     assert call("lr", *flags, "--resume") == 0
-    assert differences(run(straight("lr")), run(disk / "run")) == []
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission_is_one_line(call, tmp_path, capsys):
-    tmp_path.chmod(0o555)
-    assert "Permission denied" in refused(call, capsys, "lr", "--out", tmp_path)
-    assert "Permission denied" in refused(call, capsys, "lr", "--out", tmp_path / "below")
+    assert differences(run(straight("lr"))["train"], run(disk / "run")["train"]) == []
 
 
 def test_a_missing_folder_is_made_and_one_that_goes_missing_is_one_line(
@@ -139,12 +105,12 @@ def test_a_missing_folder_is_made_and_one_that_goes_missing_is_one_line(
     out = tmp_path / "a" / "b"
     flags = ["--episodes", 2, "--checkpoint-episodes", 1, "--out", out]
     with monkeypatch.context() as patch:
-        at_call(patch, command, "save", 2, lambda: shutil.rmtree(out))
+        at_call(patch, files, "write", 3, lambda: shutil.rmtree(out))
         assert "No such file" in refused(call, capsys, "lr", *flags)
     assert call("lr", *flags, "--resume") == 0 and run(out)["train"]["reward"].shape == (2, 10)
 
 
-# -- resuming -----------------------------------------------------------------------------------
+# -- resuming -------------------------------------------------------------------------------------
 
 
 @both
@@ -159,295 +125,189 @@ def test_twenty_episodes_stopped_at_any_boundary_end_as_if_they_had_not_been(tas
         assert differences(straight.tree(), resumed.tree()) == []
 
 
+@pytest.mark.parametrize("flags", [[], ["--preset", "paper", "--steps", 8]])
 @both
-def test_a_run_resumed_after_every_episode_or_once_equals_the_straight_one(
-    task, call, straight, folder
+def test_a_run_with_more_and_more_episodes_equals_the_straight_one(
+    task, flags, call, tmp_path, capsys
 ):
-    for stops in (range(1, EPISODES + 1), (3, EPISODES)):
-        out = folder / f"resumed-{task}-{len(stops)}"
-        for k in stops:
-            fewer = ["--policies", "gd"] if k < EPISODES else []
-            assert call(task, "--episodes", k, "--out", out, "--resume", *fewer) == 0
-        assert differences(run(straight(task)), run(out)) == []
+    assert call(task, *flags, "--episodes", EPISODES, "--out", tmp_path / "straight") == 0
+    assert call(task, *flags, "--episodes", 1, "--out", tmp_path / "more", "--resume") == 0
+    assert "starting from the beginning" in capsys.readouterr().out
+    for episodes in range(2, EPISODES + 1):  # the data, the settings and K come from there
+        assert resume(task, tmp_path / "more", "--episodes", episodes) == 0
+    found = differences(run(tmp_path / "straight"), run(tmp_path / "more"))
+    assert set(found) <= {"/flags"}
 
 
-def test_the_papers_settings_resume_to_the_same_bits_too(call, folder):
-    flags = ["--preset", "paper", "--steps", 8]
-    for out, stops in (("paper-straight", [4]), ("paper-resumed", [2, 4])):
-        for episodes in stops:
-            words = [*flags, "--episodes", episodes, "--out", folder / out, "--resume"]
-            assert call("lr", *words) == 0
-    assert differences(run(folder / "paper-straight"), run(folder / "paper-resumed")) == []
+def test_a_finished_run_gives_its_table_again_and_touches_nothing(copied, capsys):
+    out = copied("lr")
+    before = content(out)
+    assert resume("lr", out) == 0 and content(out) == before
+    first = capsys.readouterr().out
+    assert resume("lr", out, "--episodes", EPISODES) == 0 and capsys.readouterr().out == first
+    assert first.count("armijo") >= 1 and "beginning" not in first
+    (out / "run.h5").unlink()  # only the comparison is made anew
+    assert resume("lr", out) == 0 and capsys.readouterr().out.count("armijo") >= 1
+    after = {path: run(out)["train"]["seconds"] for path in out.glob("run.h5")}
+    assert np.array_equal(*after.values(), checkpoint(out)["train"]["seconds"])
 
 
-def test_resuming_with_nothing_there_starts_from_the_beginning_and_says_so(call, folder, capsys):
-    assert call("lr", "--episodes", 1, "--out", folder / "nothing", "--resume") == 0
-    assert "no checkpoint in" in capsys.readouterr().out
+@pytest.mark.parametrize("flag", [
+    "--gamma 0.5", "--seed 7", "--hidden 5 5", "--episodes 3", "--iterates 2", "--policies gd",
+    "--preset paper", "--seeds 0:2", "--controller lr", "--train-size 100",
+])  # fmt: skip
+def test_a_flag_beside_resume_that_contradicts_the_run_is_named(flag, copied, capsys):
+    out = copied("lr")
+    before = content(out)
+    assert resume("lr", out, *flag.split()) == 2 and content(out) == before
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {flag}: the run in {out} has ") and error.count("\n") == 1
 
 
-def test_resuming_a_finished_run_trains_nothing_and_gives_it_again(call, straight, folder):
-    out = folder / "finished"
-    shutil.copytree(straight("lr"), out)
-    (out / "run.h5").unlink()
-    assert call("lr", "--episodes", EPISODES, "--out", out, "--resume") == 0
-    again, before = run(out), run(straight("lr"))
-    assert differences(before, again) == []
-    assert np.array_equal(before["train"]["seconds"], again["train"]["seconds"])
-
-
-def test_resuming_a_finished_run_gives_its_table_again_and_touches_nothing(
-    call, straight, folder, capsys
-):
-    out = folder / "finished-again"
-    shutil.copytree(straight("lr"), out)
-    before, flags = content(out), ["--episodes", EPISODES, "--out", out, "--resume"]
-    capsys.readouterr()
-    assert call("lr", *flags) == 0 and content(out) == before
-    rows = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
-    assert [name for name in rows if name in POLICIES["lr"]] == POLICIES["lr"]
-    assert call("lr", *flags, "--iterates", 2, "--policies", "gd") == 0  # another comparison
-    assert run(out)["evaluation"]["gd"]["objective"].shape == (2, 10)
-    assert differences(run(straight("lr"))["train"], run(out)["train"]) == []
-
-
-def test_resuming_with_other_settings_says_which_and_needs_force(call, straight, folder, capsys):
-    out = folder / "other-settings"
-    shutil.copytree(straight("lr"), out)
-    before, flags = content(out), ["--episodes", EPISODES, "--out", out, "--resume"]
-    line = refused(call, capsys, "lr", *flags, "--gamma", 0.5, "--seed", 7)
-    assert "gamma: 0.95 -> 0.5" in line and "seed: 0 -> 7" in line and "--force" in line
-    assert "task: lr -> reg" in refused(call, capsys, "reg", *flags)
-    assert "6 episodes" in refused(call, capsys, "lr", "--out", out, "--resume", "--episodes", 3)
-    for misfit in (["--steps", 9], ["--dqn-hidden", 4], ["--A", 3]):
-        assert "does not fit" in refused(call, capsys, "lr", *flags, "--force", *misfit)
+def test_flags_beside_resume_that_agree_are_fine_and_those_of_the_process_are_free(copied, call):
+    out = copied("lr")
+    before = content(out)
+    assert call("lr", "--resume", "--out", out, "--gamma", 0.95, "--seed", 0) == 0
+    assert resume("lr", out, "--device", "auto", "--checkpoint-episodes", 3) == 0
     assert content(out) == before
-    assert call("lr", *flags, "--gamma", 0.5, "--force") == 0
-    assert "gamma: 0.95 -> 0.5" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "value", "line"),
-    [
-        (backend, "blas_threads", lambda: 99, "threads: {threads} -> 99"),
-        (backend, "describe", lambda device: "gpu: H100", "device: cpu -> gpu: H100"),
-        (command, "__version__", "9.9", "version: {version} -> 9.9"),
-    ],
-)
-def test_resuming_on_another_machine_or_version_says_which_and_needs_force(
-    module, name, value, line, call, straight, folder, capsys, monkeypatch
+def test_another_tasks_run_and_a_part_of_several_are_refused(call, copied, tmp_path, capsys):
+    assert resume("reg", copied("lr")) == 2 and "no run of run_reg.py" in capsys.readouterr().err
+    flags = ["--preset", "adam", "--episodes", 1, "--policies", "gd"]
+    assert call("lr", *flags, "--out", tmp_path / "adam") == 0
+    part = tmp_path / "adam" / "beta-0.01"
+    assert resume("lr", part) == 2 and "no run of run_lr.py" in capsys.readouterr().err
+    before = content(tmp_path / "adam")
+    assert call("lr", *flags, "--out", tmp_path / "adam") == 2
+    shutil.rmtree(part)
+    assert resume("lr", tmp_path / "adam") == 0  # makes what is missing, and nothing else
+    after = content(tmp_path / "adam")
+    assert after.keys() == before.keys()
+    assert all(after[path] == before[path] for path in after if path.parent != part)
+    assert resume("lr", tmp_path / "adam", "--episodes", 2) == 0
+    assert all(run(out)["train"]["return"].shape == (2,) for out in (tmp_path / "adam").iterdir())
+
+
+@pytest.mark.parametrize(("name", "value"), [("blas_threads", 99), ("__version__", "9.9")])
+def test_another_version_or_number_of_threads_is_said(name, value, copied, capsys, monkeypatch):
+    owner = device if name == "blas_threads" else command
+    monkeypatch.setattr(owner, name, (lambda: value) if owner is device else value)
+    assert resume("lr", copied("lr"), "--episodes", EPISODES + 1) == 0
+    assert f"is {value}: last digits may differ" in capsys.readouterr().out
+
+
+def test_other_images_are_refused_and_the_same_under_another_name_are_not(
+    small, call, copied, tmp_path, capsys
 ):
-    out = folder / f"another-{name}"
-    shutil.copytree(straight("lr"), out)
-    before, flags = content(out), ["--episodes", EPISODES, "--out", out, "--resume"]
-    monkeypatch.setattr(module, name, value)
-    expected = line.format(**run(out))
-    assert f"({expected})" in refused(call, capsys, "lr", *flags) and content(out) == before
-    assert call("lr", *flags, "--force") == 0
-    assert f"differ: {expected}" in capsys.readouterr().out
-
-
-def test_resuming_on_other_images_under_the_same_name_is_refused(call, straight, folder, capsys):
-    out, data = folder / "other-images", folder / "elsewhere" / "tiny.tar.gz"
-    shutil.copytree(straight("lr"), out)
-    data.parent.mkdir()
-    images, *rest = make_arrays(RECORDS)
-    images[3, 5] ^= 1  # one pixel, one bit
-    data.write_bytes(pack(binary_files((images, *rest))))
-    flags = ["--data", data, "--episodes", EPISODES, "--out", out, "--resume"]
-    assert "(data_sha256: " in refused(call, capsys, "lr", *flags)
-    images[3, 5] ^= 1
-    images[240, 5] ^= 1  # neither trained on nor tested on
-    data.write_bytes(pack(binary_files((images, *rest))))
-    assert call("lr", *flags) == 0
-
-
-def test_resuming_on_the_same_images_under_another_name_goes_on_and_says_so(
-    small, call, straight, folder, capsys
-):
-    out, data = folder / "renamed-images", folder / "renamed.tar.gz"
-    shutil.copy(small[1], data)
-    for episodes, path in ((2, small[1]), (EPISODES, data)):
-        flags = ["--data", path, "--episodes", episodes, "--out", out, "--resume"]
-        assert call("lr", *flags) == 0
-    assert "another name: data: tiny.tar.gz -> renamed.tar.gz" in capsys.readouterr().out
-    assert differences(run(straight("lr")), run(out)) == ["/data"]
+    out, moved = copied("lr"), tmp_path / "moved.tar.gz"
+    before = content(out)
+    for flag in ("--data", "synthetic"), ("--data", make_archive(tmp_path, changed=3)):
+        assert resume("lr", out, *flag) == 2 and content(out) == before
+        assert "not the images" in capsys.readouterr().err
+    shutil.copy(small[1], moved)
+    assert resume("lr", out, "--data", moved, "--episodes", EPISODES + 1) == 0
+    assert run(out)["data"] == "moved.tar.gz"
+    assert json.loads(run(out)["flags"])["data"] == str(moved)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
-    call, straight, folder, capsys
+    call, straight, tmp_path, capsys
 ):
-    out = folder / "damaged-checkpoint"
-    flags = ["--episodes", EPISODES, "--checkpoint-episodes", 1, "--out", out]
-    assert call("lr", *flags) == 0
-    whole = (out / "run.h5").read_bytes()
+    assert call("lr", "--episodes", EPISODES, "--checkpoint-episodes", 1, "--out", tmp_path) == 0
+    whole = (tmp_path / "run.h5").read_bytes()
+    (tmp_path / "run.h5").unlink()
+    (tmp_path / "checkpoint.h5").write_bytes(b"no longer a checkpoint")
+    assert resume("lr", tmp_path) == 0 and "checkpoint.previous.h5" in capsys.readouterr().out
+    assert differences(run(straight("lr"))["train"], run(tmp_path)["train"]) == []
+    (tmp_path / "run.h5").unlink()
+    for damage in (b"no longer a checkpoint", whole):
+        for name in ("checkpoint.h5", "checkpoint.previous.h5"):
+            (tmp_path / name).write_bytes(damage)
+        assert resume("lr", tmp_path) == 2
+        assert "checkpoint.h5: " in capsys.readouterr().err
+
+
+def test_results_without_a_checkpoint_are_not_replaced(copied, call, capsys):
+    out = copied("lr")
+    for file in out.glob("checkpoint*"):
+        file.unlink()
+    before = content(out)
+    assert resume("lr", out) == 0  # finished
+    assert resume("lr", out, "--episodes", 9) == 2 and "no checkpoint" in capsys.readouterr().err
+    assert content(out) == before
     (out / "run.h5").unlink()
-    (out / "checkpoint.h5").write_bytes(b"no longer a checkpoint")
-    assert call("lr", *flags, "--resume") == 0
-    assert "checkpoint.previous.h5" in capsys.readouterr().out
-    assert differences(run(straight("lr")), run(out)) == []
-    for name in ("checkpoint.h5", "checkpoint.previous.h5"):
-        (out / name).write_bytes(b"no longer a checkpoint")
-    assert call("lr", *flags, "--resume") == 0  # finished: nothing to go on with
-    (out / "run.h5").unlink()
-    assert "checkpoint.h5" in refused(call, capsys, "lr", *flags, "--resume")
-    (out / "checkpoint.h5").write_bytes(whole)
-    assert "holds 'run', not" in refused(call, capsys, "lr", *flags, "--resume")
-    files.write(out / "checkpoint.h5", {"kind": "checkpoint", "config": "{}"})
-    assert "not a complete checkpoint" in refused(call, capsys, "lr", *flags, "--resume")
-    tree = {"kind": "checkpoint", "config": "{}", "data_sha256": "", "training": {"done": 1}}
-    files.write(out / "checkpoint.h5", tree)
-    assert "does not fit" in refused(call, capsys, "lr", *flags, "--resume", "--force")
+    for flags in (["--resume"], ["--controller", out / "controller.h5"], []):
+        assert "holds a run" in refused(call, capsys, "lr", "--out", out, *flags)
+
+
+def test_a_folder_that_holds_a_run_is_left_as_it_is(call, straight, tmp_path, capsys):
+    before = content(straight("lr"))
+    for task in TASKS:
+        assert "--resume" in refused(call, capsys, task, "--out", straight("lr"))
+    controller = ["--controller", straight("lr") / "run.h5"]
+    assert "--resume" in refused(call, capsys, "lr", "--out", straight("lr"), *controller)
+    assert content(straight("lr")) == before
+    shutil.copytree(straight("lr"), tmp_path / "beta-0.01")  # the second run of three
+    refused(call, capsys, "lr", "--preset", "adam", "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["beta-0.01"]
+
+
+def test_a_finished_comparison_of_a_controller_is_given_again(call, straight, tmp_path, capsys):
+    assert call("lr", "--out", tmp_path, "--controller", straight("lr") / "controller.h5") == 0
+    before = content(tmp_path)
+    assert resume("lr", tmp_path) == 0 and content(tmp_path) == before
+    assert resume("lr", tmp_path, "--iterates", 2) == 2 and content(tmp_path) == before
 
 
 def test_a_hundred_kills_in_small(environment):
-    words = [sys.executable, str(ROOT / "tests" / "kill_resume.py"), "5", "--within", "20"]
-    words += ["--signal", "KILL", "INT", "TERM"]
+    words = [sys.executable, str(ROOT / "tests" / "long" / "kill_resume.py"), "5"]
+    words += ["--within", "20", "--signal", "KILL", "INT", "TERM"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("kills: 5, in a save: ")
 
 
-# -- signals ------------------------------------------------------------------------------------
-
-
-def interrupted(words, environment, number, moment):
-    """Start, wait for the moment, send the signal; return status, standard error and seconds."""
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, env=environment, **pipes) as child:
-        until = time.monotonic() + 30
-        while not moment() and child.poll() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        sent = time.monotonic()
-        child.send_signal(number)
-        _, error = child.communicate(timeout=30)
-    return child.returncode, error, time.monotonic() - sent
+# -- signals --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("task", "name"), [("lr", "SIGINT"), ("reg", "SIGTERM")])
 def test_a_signal_in_training_leaves_a_checkpoint_and_the_command_to_resume(
-    task, name, small, call, folder, environment, monkeypatch
+    task, name, small, call, folder, environment
 ):
     number, out = getattr(signal, name), folder / f"a folder for {name}"
-    flags = ["--out", out, "--checkpoint-episodes", 5, "--episodes"]
-    words = command_line(task, small, *flags, 10000)
-    saved = out / "checkpoint.h5"
-    status, error, seconds = interrupted(words, environment, number, saved.exists)
-    assert status == 128 + number and "Traceback" not in error and seconds < 4
-    done = files.read(saved)["training"]["done"]
-    assert f"{done} of 10000 episodes are saved" in error and not (out / "run.h5").exists()
+    words = command_line(task, small, "--out", out, "--checkpoint-episodes", 5, "--episodes", 10000)
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env=environment, **pipes) as child:
+        until = time.monotonic() + 30
+        while not (out / "checkpoint.previous.h5").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        sent = time.monotonic()
+        child.send_signal(number)
+        _, error = child.communicate(timeout=30)
+    assert time.monotonic() - sent < 4 and "Traceback" not in error
+    assert child.returncode == 128 + number and not (out / "run.h5").exists()
+    done = checkpoint(out)["done"]
+    assert f"{done} of 10000 episodes are saved" in error
     printed = shlex.split(error.splitlines()[-1])
-    assert printed[:2] == ["python", words[1]] and printed[-1] == "--resume"
-    monkeypatch.setattr(sys, "argv", printed[1:])
-    assert command.main(TASKS[task], [*printed[2:], "--episodes", str(done + 1)]) == 0
-    assert call(task, "--out", folder / f"not {name}", "--episodes", done + 1) == 0
-    assert differences(run(folder / f"not {name}"), run(out)) == []
-
-
-def test_a_signal_in_the_comparison_leaves_only_that_to_be_done_again(
-    call, tmp_path, monkeypatch, capsys
-):
-    flags = ["--out", tmp_path, "--episodes", 2]
-    with monkeypatch.context() as patch:  # at the second step of gradient descent's first run
-        history = lambda: at_call(patch, History, "add", 2, partial(signal.raise_signal, 15))  # noqa: E731
-        at_call(patch, command, "evaluate", 1, history)
-        assert call("lr", *flags) == 143
-    assert capsys.readouterr().err.endswith("--resume\n") and not (tmp_path / "run.h5").exists()
-    trained = checkpoint(tmp_path)["train"]
-    assert call("lr", *flags, "--resume") == 0
-    assert differences(trained, run(tmp_path)["train"]) == []
-    assert np.array_equal(trained["seconds"], run(tmp_path)["train"]["seconds"])
-
-
-def test_policies_that_an_interrupted_comparison_had_done_are_not_run_again(
-    call, straight, tmp_path, monkeypatch, capsys
-):
-    flags = ["--out", tmp_path, "--episodes", EPISODES, "--checkpoint-seconds", 0]
-    with monkeypatch.context() as patch:  # at the third step of the third policy's first run
-        later = lambda: at_call(patch, History, "add", 25, partial(signal.raise_signal, 15))  # noqa: E731
-        at_call(patch, command, "evaluate", 1, later)
-        assert call("lr", *flags) == 143
-    kept = files.read(tmp_path / "comparison.h5", "comparison")["evaluation"]
-    assert set(kept) == {"gd", "armijo"}
-    assert call("lr", *flags) == 2 and "holds a run" in capsys.readouterr().err
-    assert call("lr", *flags, "--resume") == 0
-    done = run(tmp_path)
-    assert differences(run(straight("lr")), done) == []
-    for name, results in done["evaluation"].items():  # their seconds say that they are the same
-        assert name not in kept or np.array_equal(results["seconds"], kept[name]["seconds"])
-    assert not (tmp_path / "comparison.h5").exists()
-
-
-def test_a_comparison_of_other_iterates_or_controllers_begins_anew(
-    call, straight, tmp_path, monkeypatch
-):
-    flags = ["--out", tmp_path, "--checkpoint-seconds", 0, "--episodes", EPISODES]
-    with monkeypatch.context() as patch:
-        later = lambda: at_call(patch, History, "add", 25, partial(signal.raise_signal, 15))  # noqa: E731
-        at_call(patch, command, "evaluate", 1, later)
-        assert call("lr", *flags) == 143
-    before = (tmp_path / "comparison.h5").read_bytes()
-    other = ["--iterates", 1, "--iterate-seed", 7]
-    for more in (other, ["--controller", straight("lr") / "controller.h5"]):
-        (tmp_path / "comparison.h5").write_bytes(before)
-        assert call("lr", *flags, *more, "--resume") == 0
-        fresh = tmp_path.with_name(f"fresh {len(more)}")
-        assert call("lr", *flags, *more, "--out", fresh) == 0
-        assert differences(run(fresh)["evaluation"], run(tmp_path)["evaluation"]) == []
-        for file in tmp_path.glob("*.h5"):  # a controller is not compared in a training's folder
-            file.unlink()
-
-
-def test_results_whose_checkpoint_is_gone_are_replaced_by_their_like_only(call, copied, capsys):
-    out = copied("lr")
-    for file in out.glob("checkpoint*"):
-        file.unlink()
-    before, flags = content(out), ["--out", out, "--resume", "--episodes", EPISODES]
-    for other in (["--seed", 7], ["--episodes", 3], ["--train-size", 100]):
-        assert "other settings" in refused(call, capsys, "lr", *flags, *other)
-    (out / "run.h5").unlink()
-    assert "other settings" in refused(call, capsys, "lr", *flags, "--seed", 7)
-    assert {file: bytes_ for file, bytes_ in before.items() if file.exists()} == content(out)
-    assert call("lr", *flags) == 0 and "starting from the beginning" in capsys.readouterr().out
-    assert before.keys() <= content(out).keys()
-
-
-def test_a_controller_is_never_compared_over_results_or_a_controller(
-    call, straight, copied, tmp_path, capsys
-):
-    trained, mine = copied("lr"), tmp_path / "mine"
-    mine.mkdir()
-    shutil.copy(trained / "controller.h5", mine)
-    before = content(tmp_path)
-    for out in (trained, mine):
-        for flags in (["--steps", 5], ["--steps", 5, "--resume"]):
-            line = refused(call, capsys, "lr", "--controller", mine / "controller.h5",
-                           "--out", out, *flags)  # fmt: skip
-            assert "holds a run" in line and "choose another folder" in line
-    assert "holds a run" in refused(call, capsys, "lr", "--episodes", 1, "--out", mine)
-    assert content(tmp_path) == before
-
-
-def test_a_finished_comparison_of_a_controller_is_given_again_and_no_other(
-    call, straight, tmp_path, capsys
-):
-    flags = ["--out", tmp_path, "--controller", straight("lr") / "controller.h5"]
-    assert call("lr", *flags) == 0
-    before = content(tmp_path)
-    assert call("lr", *flags, "--resume") == 0 and content(tmp_path) == before
-    for other in (["--iterates", 2], ["--M", 1], ["--policies", "gd"]):
-        assert "holds a run" in refused(call, capsys, "lr", *flags, "--resume", *other)
-    line = refused(call, capsys, "lr", "--out", tmp_path, "--resume", "--episodes", EPISODES)
-    assert "controllers: ['controller.h5'] -> None" in line  # no training over a comparison
-    assert content(tmp_path) == before
+    assert printed == ["python", words[1], "--out", str(out), "--resume"]
+    kept = training(task, small, episodes=done + 1)
+    for _ in kept.episodes():
+        pass
+    resumed = training(task, small, episodes=done + 1)
+    resumed.restore(checkpoint(out))
+    assert len(list(resumed.episodes())) == 1 and differences(kept.tree(), resumed.tree()) == []
 
 
 STAGES = {
     "the images are loaded": (command, "load", 1),
-    "the held-out states are made": (experiment.Training, "_held_out_states", 1),
+    "the held-out states are made": (Training, "_held_out_states", 1),
+    "the first save": (files, "write", 1),
     "a plain step": (Objective, "gradient", 15),
     "an update": (DQN, "update", 9),
-    "a save": (files, "_pack", 3),
-    "a file goes to the disk": (os, "fsync", 3),
+    "a save": (files, "save", 3),
+    "a file goes to the disk": (os, "fsync", 5),
+    "a step of the comparison": (Log, "__call__", 70),
     "the comparison": (command, "evaluate", 1),
     "the results are saved": (files, "write", 6),
 }
@@ -455,16 +315,17 @@ STAGES = {
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_signal_at_any_stage_is_obeyed_and_nothing_is_lost(
-    stage, call, straight, tmp_path, monkeypatch, capsys
+    stage, small, call, straight, tmp_path, monkeypatch, capsys
 ):
-    flags = ["--out", tmp_path, "--episodes", EPISODES, "--checkpoint-episodes", 2]
+    words = [*small, "--out", tmp_path, "--episodes", EPISODES, "--checkpoint-episodes", 2]
+    monkeypatch.setattr(sys, "argv", ["run_lr.py", *map(str, words)])
     with monkeypatch.context() as patch:
         at_call(patch, *STAGES[stage], lambda: signal.raise_signal(signal.SIGTERM))
-        assert call("lr", *flags) == 143
-    error = capsys.readouterr().err
-    assert error.splitlines()[-1].endswith("--resume") and not (tmp_path / "run.h5").exists()
-    assert call("lr", *flags, "--resume") == 0
-    assert differences(run(straight("lr")), run(tmp_path)) == []
+        assert command.main(TASKS["lr"]) == 143
+    printed = shlex.split(capsys.readouterr().err.splitlines()[-1])
+    assert printed[:2] == ["python", "run_lr.py"] and not (tmp_path / "run.h5").exists()
+    assert command.main(TASKS["lr"], printed[2:] + ["--quiet", "--no-figures"]) == 0
+    assert differences(run(straight("lr")), run(tmp_path)) in ([], ["/flags"])
 
 
 def test_a_signal_ends_slow_steps_within_one_step_and_two_seconds(
@@ -481,31 +342,17 @@ def test_a_signal_ends_slow_steps_within_one_step_and_two_seconds(
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    for n in range(13, 40):
+    for n in range(30, 60):
         at_call(monkeypatch, Objective, "gradient", n, slow)
     threading.Timer(0.5, send).start()
     assert call("lr", "--out", tmp_path, "--episodes", EPISODES) == 130
     assert time.monotonic() - sent[0] < 2.2
     assert f"0 of {EPISODES} episodes are saved" in capsys.readouterr().err
-    assert files.read(tmp_path / "checkpoint.h5", "checkpoint")["training"]["done"] == 0
-
-
-def test_a_signal_waits_where_it_would_be_lost_and_only_there():
-    interrupts.catch()
-    seen = []
-    with pytest.raises(interrupts.Stopped) as stopped, interrupts.held():
-        with interrupts.held():
-            signal.raise_signal(signal.SIGTERM)
-        seen.append("within")
-    assert seen == ["within"] and stopped.value.args == (signal.SIGTERM,)
-    with pytest.raises(interrupts.Stopped):
-        signal.raise_signal(signal.SIGINT)
-        seen.append("after")
-    assert seen == ["within"]
+    assert checkpoint(tmp_path)["done"] == 0
 
 
 def test_a_signal_stops_several_seeds_and_their_processes_save(call, tmp_path, monkeypatch, capsys):
-    saved = tmp_path / "seed-0" / "checkpoint.h5"
+    saved = tmp_path / "seed-0" / "checkpoint.previous.h5"
     monkeypatch.setattr(sys, "argv", [str(ROOT / "run_lr.py")])  # what each seed is a process of
 
     def send():
@@ -516,7 +363,7 @@ def test_a_signal_stops_several_seeds_and_their_processes_save(call, tmp_path, m
     threading.Thread(target=send, daemon=True).start()
     flags = ["--episodes", 10000, "--checkpoint-episodes", 5, "--workers", 1, "--seeds", "0:3"]
     assert call("lr", *flags, "--out", tmp_path) == 143
-    assert "the same command goes on" in capsys.readouterr().err
+    assert f"--out {tmp_path} --resume" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["seed-0"]  # the others never began
     done = checkpoint(tmp_path / "seed-0")["done"]
     time.sleep(0.1)

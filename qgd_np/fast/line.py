@@ -61,10 +61,12 @@ class Point:
     __slots__ = ("_x", "base", "direction", "value", "memory", "__weakref__")
     __array_ufunc__ = None
 
-    def __init__(self, x=None, base=None, direction=None):
+    def __init__(self, x=None, base=None, direction=None, value=None):
         self._x, self.base, self.direction = x, base, direction
-        self.value = {}  # what an Objective or an ErrorRate has found here, by itself
-        self.memory = None  # a dict, if plain steps from here are to be remembered
+        self.value = (
+            {} if value is None else value
+        )  # what an Objective or an ErrorRate has found here, by itself
+        self.memory = {}  # {(steps, first): what plain steps from here gave}
         if base is not None and base.base is not None:
             _, older = base.x, base.base.base  # h may be asked at xbar when x is already there:
             if older is not None:  # two lines are followed, all before are forgotten
@@ -96,11 +98,25 @@ class Point:
             return self._x[first:]
         return self.base.x[first:] + self.scale * self.vector[first:]
 
-    def evaluated(self):
-        """This iterate without its vector: what was found here, to be asked for again."""
-        point = Point()
-        point.value = self.value
-        return point
+    def once(self, steps, f, p, first, log):
+        """steps(f, x_1, p, first, log) from this x_1, taken once; then the log is told them again.
+
+        What is kept of each step are the numbers found at its iterate, not the iterate's vector.
+        """
+        key = steps.__name__, first
+        if key in self.memory:
+            for step in self.memory[key][1]:
+                log(*step)
+            return self.memory[key][0]
+        taken = []
+
+        def both(t, x, *rest):
+            log(t, x, *rest)
+            taken.append((t, Point(value=x.value), *rest))
+
+        x, *others = steps(f, self, p, first, both)
+        self.memory[key] = (f.point(x.x), *others), taken
+        return self.memory[key][0]
 
     def __add__(self, direction):
         return Point(base=self, direction=direction)

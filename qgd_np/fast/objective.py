@@ -71,8 +71,7 @@ class Objective:
         if x.vector is d.vector:  # the usual case, a candidate on the line of d
             slope = d.scale * (slope + 2 * lam * vx)
         else:
-            known = x is d.origin and lam == d.lam
-            gradient = d.vector if known else self.gradient(x, lam).vector
+            gradient = self.gradient(x, lam).vector
             slope = d.scale * float(namespace(gradient).vdot(d.vector, gradient))
         return f + lam * xx, slope, float(np.sign(d.scale * d_previous.scale)) * self.agreement
 
@@ -82,7 +81,9 @@ class Objective:
             x.value[self] = self.last.value.get(self)
         if not pair and self.pair and x.base is not None and x.value.get(self) is None:
             pair = (x.vector, self.pair[0])  # what the next `observe` will ask for, in one transfer
-        stale = bool(pair) and not (self.pair and all(u is v for u, v in zip(pair, self.pair)))
+        stale = bool(pair) and not (
+            self.pair and all(u is v for u, v in zip(pair, self.pair, strict=True))
+        )
         if x.value.get(self) is None or stale:
             self._fetch(x, pair if stale else None)
         return x.value[self]

@@ -1,14 +1,10 @@
-"""Ctrl-C and SIGTERM: an exception at once, but around HDF5 only when HDF5 is done.
-
-HDF5 calls back into Python, and h5py's objects clean up after themselves when they die. What a
-signal's handler raises there is printed and lost, and the run would go on.
-"""
+"""Ctrl-C and SIGTERM raise Stopped at once, but not within HDF5, where it would be lost."""
 
 import contextlib
 import signal
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-_holding, _waiting = [], []
+_waiting = []  # for each block that is held: the signals that came
 
 
 class Stopped(BaseException):
@@ -25,22 +21,20 @@ def ignore():
     """From here on neither of them stops anything: the process is about to end."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
-    _waiting.clear()
 
 
 def _stop(number, frame):
-    if not _holding:
+    if not _waiting:
         raise Stopped(number)
-    _waiting.append(number)
+    _waiting[-1].append(number)
 
 
 @contextlib.contextmanager
 def held():
-    """Let a signal that comes within the block wait for its end; also a decorator."""
-    _holding.append(True)
+    """Let a signal that comes within the block wait for its end."""
+    _waiting.append([])
     try:
         yield
     finally:
-        _holding.pop()
-        if _waiting and not _holding:
-            raise Stopped(_waiting.pop())
+        if came := _waiting.pop():
+            signal.raise_signal(came[0])

@@ -1,235 +1,251 @@
-"""The command line of run_lr.py and run_reg.py: arguments, progress, checkpoints, table."""
+"""The command line of run_lr.py and run_reg.py: from the flags to a run file, and going on."""
 
+import contextlib
 import gc
+import json
+import os
+import shlex
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+from tqdm import tqdm
 
-from .. import __version__, backend, config, files
+from .. import __version__, config, files
+from ..config import ConfigError
 from ..files import interrupts
-from ..files.interrupts import Stopped
-from ..images.data import DataError, load, name_of
-from . import presets
-from .comparison import controller_tree, evaluate, load_controllers, policies
-from .experiment import Problem, Training
-from .flags import check_flags, list_presets, parser, resume_line
-from .report import banner, report_divergence, table, tracer
-from .resume import (
-    RESULTS,
-    check_same,
-    compared,
-    digest,
-    find_checkpoint,
-    finished,
-    make_folder,
-    refuse_held,
-    results_of,
-)
+from ..images import load
+from . import device, flags, presets
+from .comparison import controller_tree, evaluate, load_controllers
+from .report import banner, shown, table, tracer, verdict
 from .seeds import run_seeds
+from .training import Problem, Training
 
-COMPARED = "comparison.h5"  # what is done of the closing comparison
-USER_ERRORS = (
-    config.ConfigError, DataError, files.FileError, backend.DeviceError, OSError, MemoryError,
-)  # fmt: skip
+KEPT = ("preset", "data", "device", "seeds", "controller", "iterates", "iterate_seed", "policies")
 
 
 def main(task, argv=None):
     """Run the command line of a task; returns the exit status (0, 2, 130 or 143)."""
     interrupts.catch()
-    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no error
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        return run(task, sys.argv[1:] if argv is None else argv)
-    except USER_ERRORS as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        text += "; ask for fewer images, units or steps" if isinstance(error, MemoryError) else ""
-        print(f"error: {text}", file=sys.stderr)
-        return 2
-    except Stopped as stop:
-        return 128 + stop.args[0]
+    return flags.one_line(lambda: run(task, sys.argv[1:] if argv is None else argv))
 
 
 def run(task, argv):
     """Parse and check everything, then make the runs that are asked for."""
-    arguments = parser(task).parse_args(argv)
-    if arguments.list_presets:
-        list_presets(task)
-        return 0
-    arguments.quiet |= arguments.trace  # a bar would break the lines of the trace
-    given = config.chosen(arguments)
-    seed = given.pop("seed", config.Config.seed)  # the first one, if the preset has ten
-    runs = presets.preset(arguments.preset, task.name, seed)
-    if arguments.controller:
-        given = {"M": 0} | given  # a controller brings its own
-    settings = {k: config.make(task.name, {"seed": seed}, own, given) for k, own in runs.items()}
-    for p in settings.values():
-        check_flags(task, p, arguments)
-    if arguments.seeds is not None:
-        return run_seeds(task, arguments, argv)
-    out = Path(arguments.out or f"runs/{task.name}-{arguments.preset}-{seed}")
+    given = vars(flags.parser(task).parse_args(argv))
+    if "help_all" in given:
+        return flags.parser(task, everything=True).print_help()
+    if "list_presets" in given:
+        return print(presets.listing())
+    a = settings(task, given)
+    configs = {name: config.make(task.name, changes) for name, changes in a.runs.items()}
+    check(task, a, configs)
+    for name in () if a.resume else a.runs:
+        refuse_results(a.out / name, ": add --resume, or choose another folder")
     try:
-        return make_runs(task, settings, out, arguments)
-    except Stopped:
+        if a.seeds and not a.only:
+            return run_seeds(a, argv, {name: p.episodes for name, p in configs.items()})
+        return make_runs(task, configs, a)
+    except interrupts.Stopped:
         interrupts.ignore()
-        print(f"\nstopped; go on with\n  {resume_line(task, argv, out)}", file=sys.stderr)
+        saved = any(a.out.rglob("checkpoint*.h5"))  # it knows the rest
+        words = ["--out", str(a.out)] if saved else [word for word in argv if word != "--resume"]
+        line = shlex.join(["python", sys.argv[0], *words, "--resume"])
+        print(f"\nstopped; go on with\n  {line}", file=sys.stderr)
         raise
 
 
-def make_runs(task, settings, out, arguments):
-    """Make each run {name: config} of the preset, one for most presets, and the pictures."""
-    resume = "" if arguments.controller else "add --resume, or "
-    for name in () if arguments.resume else settings:
-        refuse_held(out / name, f"{resume}choose another folder with --out")
+def settings(task, given):
+    """All flags: those that are given, else those of the run that is gone on with, else defaults.
+
+    And `fields`, those of the config among them, and `runs`, {folder below --out: what the run in
+    it changes against the default config}.
+    """
+    last = "seeds" if "seeds" in given else given.get("seed", 0)
+    default = f"runs/{task.name}-{given.get('preset', 'default')}-{last}"
+    given["out"] = Path(given.get("out") or default)
+    if given.get("policies") == ["all"]:
+        given["policies"] = [*task.policies]
+    kept = earlier(task, given) if "resume" in given else {}
+    a = SimpleNamespace(**flags.DEFAULTS | {"policies": [*task.default]} | kept | given)
+    a.fields = {name: value for name, value in vars(a).items() if name not in flags.FLAGS}
+    rest = {name: value for name, value in a.fields.items() if name != "seed"}
+    a.runs = {}
+    for seed in range(*map(int, a.seeds.split(":"))) if a.seeds else [a.fields.get("seed", 0)]:
+        for name, own in presets.runs(a.preset, task.name, seed).items():
+            name = f"seed-{seed}/{name}".strip("/") if a.seeds else name
+            a.runs |= {name: own | rest} if a.only in (None, name) else {}
+    a.quiet |= a.trace or a.only is not None  # a bar would break their lines
+    return a
+
+
+def check(task, a, configs):
+    """Raise ConfigError for flags that do not fit each other or the configs of the runs."""
+    blind = not all(p.validation_size for p in configs.values())
+    on_h = any(p.reward == "error" for p in configs.values()) and not a.controller
+    alone = a.trace or a.controller or "seed" in a.fields or a.preset in presets.TEN_SEEDS
+    rules = {
+        f"--only {a.only}: no run has this name": not configs,
+        "--seeds goes with no --seed, --trace, --controller or ten seeds": a.seeds and alone,
+        "--controller: this preset makes several runs": a.controller and len(configs) > 1,
+        "--iterates 0: --controller would not be used": a.controller and not a.iterates,
+        "--validation-size 0: search needs such images": blind and "search" in a.policies,
+        "--validation-size 0: the reward needs such images, or give --reward g":
+            blind and on_h and task.name == "reg",
+    }  # fmt: skip
+    for message, broken in rules.items():
+        if broken:
+            raise ConfigError(message)
+
+
+def earlier(task, given):
+    """The flags that the run in --out was begun with, {} if there is none.
+
+    Raises ConfigError for a given one that contradicts them.
+    """
+    out, tree = given["out"], None
+    places = {file.parent for depth in ("", "*/", "*/*/") for file in out.glob(f"{depth}*.h5")}
+    for folder in sorted(places):
+        with contextlib.suppress(files.FileError):  # another run's, or refused when its turn comes
+            checkpoint, result = found_in(folder)
+            if tree := checkpoint or result:
+                break
+    if not tree:
+        print(f"no run in {out} yet: starting from the beginning")
+        return {}
+    kept = json.loads(tree["flags"])
+    if (tree["task"], out / kept.pop("folder")) != (task.name, folder):
+        raise ConfigError(f"--out {out}: {folder} is no run of run_{task.name}.py there")
+    before = json.loads(tree["config"]) | kept
+    for name in {*before} & {*given} - {"data"}:  # images are compared by content
+        value, old = given[name], before[name]
+        if value not in (old, "auto") and not (name == "episodes" and value > old):
+            value, old = flags.written(name, value), flags.written(name, old)
+            raise ConfigError(f"{value}: the run in {out} has {old}; leave it out, or choose "
+                              "another folder")  # fmt: skip
+    given.pop("device", None)
+    return kept
+
+
+def found_in(folder):
+    """The trees of the latest checkpoint and of run.h5 in a folder, None for what is not there."""
+    checkpoint, path = files.read_latest(folder / "checkpoint.h5", "checkpoint") or (None, None)
+    if checkpoint and path.name != "checkpoint.h5":
+        print(f"checkpoint.h5 in {folder} is damaged or gone: going on from {path.name}")
+    result = folder / "run.h5"
+    return checkpoint, files.read(result, "run") if result.exists() else None
+
+
+def refuse_results(folder, advice):
+    """Raise ConfigError for a folder that holds a run: nothing is overwritten."""
+    if any(any(folder.glob(name)) for name in ("run.h5", "controller.h5", "checkpoint*.h5")):
+        raise ConfigError(f"--out {folder} holds a run{advice}")
+
+
+def make_runs(task, configs, a):
+    """Make the runs of a preset, one for most presets, and the pictures."""
     paths = []
-    for name, p in settings.items():
+    for name, p in configs.items():
         if name:
             print(f"-- {name}")
-        paths.append(one_run(task, p, out / name, arguments))
+        paths.append(one_run(task, p, name, a))
         gc.collect()  # f and its points hold each other: free the images before the next run
-    if not arguments.no_figures:
-        from ..figures import __main__ as figures
+    if a.no_figures:
+        return print(f"to draw it: python -m qgd_np.figures {a.out}")
+    from .. import figures  # matplotlib is slow to import
 
-        for path in figures.draw(paths, arguments.preset, out):
-            print(f"picture  {path}")
-    return 0
+    pictures = figures.draw(paths, a.preset, a.out / (a.only or ""))
+    print(*(f"picture  {path}" for path in pictures), sep="\n")
+    first = [path for path in pictures if path.stem == "comparison"] + [*pictures, *paths]
+    print(f"open first: {first[0]}")
 
 
-def one_run(task, p, out, arguments):
-    """Train (or load) one DQN, compare it, write OUT/run.h5; returns that path."""
-    controllers, tree, path = {}, None, out / "run.h5"
-    if arguments.controller is not None:
-        controllers = load_controllers(task, arguments.controller, p, vars(arguments).get("M", 0))
+def one_run(task, p, name, a):
+    """Train (or load) one DQN, compare it, write run.h5 in its folder; returns that path."""
+    folder, controllers = a.out / name, {}
+    checkpoint, result = found_in(folder) if a.resume else (None, None)
+    if before := checkpoint or result:  # its defaults may have been others
+        old = json.loads(before["config"])
+        p = config.make(task.name, old, {"episodes": max(p.episodes, old["episodes"])})
+    finished = result and config.make(task.name, json.loads(result["config"])) == p
+    if not finished and not checkpoint:
+        refuse_results(folder, ", but no checkpoint to go on from: choose another folder")
+    if a.controller and not finished:
+        controllers = load_controllers(task.name, a.controller, p, a.fields)
         p = controllers["qgd"][1]
-    make_folder(out)
-    device = backend.choose(arguments.device, p.tf32)
-    data = load(arguments.data, p.train_size, p.validation_size)
-    about = description(task, p, data, device)
-    if controllers:
-        about["controllers"] = [name_of(file) for file in arguments.controller]
-        about["compared"] = digest(controllers, unseen(arguments))
-    banner(about, data)
-    if arguments.resume:
-        names = policies(task, controllers or {"qgd": (None, p)}, chosen_policies(task, arguments))
-        tree = finished(path, about, names, unseen(arguments))
-        if tree is None and controllers:  # of a controller only a comparison goes on
-            refuse_held(out, "choose another folder with --out", (*RESULTS, "checkpoint*.h5"))
-    if tree is None:
-        tree = results(task, p, Problem(data, p, device), about, controllers, out, arguments)
-    print(table(tree))
-    print(f"results  {path}")
-    return path
+    kind = device.choose(a.device, p.tf32)
+    data = load(a.data, p.train_size, p.validation_size)
+    about = description(task, p, data, kind, name, a)
+    if before and before["data_sha256"] != data.sha256:
+        raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
+    banner(about, data, before or about)
+    if not finished:
+        problem = Problem(data, p, kind)
+        result = results(task, p, problem, about, controllers, checkpoint, folder, a)
+    print(f"{table(result, a.policies)}\n{verdict(result)}\nresults  {folder / 'run.h5'}")
+    return folder / "run.h5"
 
 
-def results(task, p, problem, about, controllers, out, arguments):
-    """Train a DQN, if none is given, and compare it; returns the tree that is now in OUT/run.h5."""
-    tree, seeds = about | {"kind": "run"}, unseen(arguments)
-    if not controllers:
-        Q, tree["train"] = trained(task, problem, p, about, out, arguments)
-        controllers = {"qgd": (Q, p)}
-    tree |= {"dqn": controller_tree(task, *controllers["qgd"]), "iterate_seeds": np.array(seeds)}
-    tree["evaluation"] = compare(task, problem, controllers, p, about, out, arguments)
-    if "train" in tree:
-        files.write(out / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
-    files.write(out / "run.h5", tree)
-    (out / COMPARED).unlink(missing_ok=True)
-    return tree
-
-
-def unseen(arguments):
-    """The seeds of the closing comparison's iterates."""
-    return range(arguments.iterate_seed, arguments.iterate_seed + arguments.iterates)
-
-
-def description(task, p, data, device):
-    """The root attributes of the run file."""
+def description(task, p, data, kind, name, a):
+    """The root attributes of the run file; `flags` is what --resume takes from it."""
+    source = data.name if a.data in ("auto", "cifar10", "synthetic") else os.path.abspath(a.data)
+    kept = {name: getattr(a, name) for name in KEPT} | a.fields
+    kept |= {"data": source, "device": kind, "folder": name}
     return {
-        "task": task.name, "config": config.to_json(p), "version": __version__,
-        "data": data.name, "data_sha256": data.sha256, "device": backend.describe(device),
-        "threads": backend.blas_threads(),
+        "task": task.name, "config": json.dumps(vars(p)), "version": __version__,
+        "data": data.name, "data_sha256": data.sha256, "device": device.describe(kind),
+        "threads": device.blas_threads(), "preset": a.preset, "flags": json.dumps(kept),
     }  # fmt: skip
 
 
-def trained(task, problem, p, about, out, arguments):
-    """Train a DQN, going on where it is to be resumed; return it and /train of the run file."""
-    checkpoint, snapshot = out / "checkpoint.h5", None
-    if arguments.resume:
-        snapshot = find_checkpoint(checkpoint)
-        if found := snapshot or results_of(out):
-            check_same(found, about, arguments.force)
-    training = Training(task, problem, p)
-    if snapshot:
-        training.restore(snapshot["training"])
-    trace = tracer(task, training.Q) if arguments.trace else None
-    train(training, about, checkpoint, arguments, trace)
-    return training.Q, training.log
+def results(task, p, problem, about, controllers, checkpoint, folder, a):
+    """Train a DQN, if none is given, and compare it; returns the tree that is now in run.h5."""
+    seeds = range(a.iterate_seed, a.iterate_seed + a.iterates)
+    tree = about | {"kind": "run", "iterate_seeds": np.array(seeds, np.int64), "evaluation": {}}
+    training = None if controllers else Training(task, problem, p)
+    folder.mkdir(parents=True, exist_ok=True)
+    if training:
+        if checkpoint:
+            training.restore(checkpoint["training"])
+        train(training, about, folder / "checkpoint.h5", a)
+        controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log
+    tree["dqn"] = controller_tree(task.name, *controllers["qgd"])
+    if seeds:
+        heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {seeds[0]}"
+        trace = tracer(task, p, heading) if a.trace else None
+        total = len({*controllers, *a.policies}) * len(seeds)
+        with tqdm(desc="comparing", total=total, leave=False, disable=a.quiet) as bar:
+            tree["evaluation"] = evaluate(
+                task, problem, controllers, p, seeds, a.policies,
+                lambda name, k: bar.set_postfix_str(name) or bar.update(), trace,
+            )  # fmt: skip
+    if training:
+        files.write(folder / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
+    files.write(folder / "run.h5", tree)
+    return tree
 
 
-def train(training, about, checkpoint, arguments, trace):
-    """Play the episodes with a progress bar; save now and then, and when a signal stops it."""
-    from tqdm import tqdm
+def train(training, about, path, a):
+    """Play the episodes that are left; save at first, now and then, and when a signal stops it."""
 
-    p = training.p
-    snapshot, saved_at, saved_episode = training.tree(), time.monotonic(), training.done
-    bar = tqdm(total=p.episodes, initial=training.done, unit="ep", disable=arguments.quiet)
+    def save():
+        tree = about | {"kind": "checkpoint", "training": snapshot}
+        files.write(path, tree, keep_previous=True)
+
+    E, snapshot = training.p.episodes, training.tree()
+    heading = "training episode {0.e}, epsilon {0.Q.epsilon:.2f}"
+    trace = tracer(training.task, training.p, heading) if a.trace else None
     try:
-        with bar:
-            for history in training.episodes(trace):
-                snapshot = training.tree()
-                e = training.done - 1
-                loss = training.log["td_loss"][e]
-                bar.set_postfix(loss=f"{loss:.1e}", eps=f"{history.epsilon:.2f}", refresh=False)
-                bar.update()
-                due = training.done - saved_episode >= arguments.checkpoint_episodes
-                if due or time.monotonic() - saved_at > arguments.checkpoint_seconds:
-                    save(checkpoint, about, snapshot)
-                    saved_at, saved_episode = time.monotonic(), training.done
-        save(checkpoint, about, snapshot)
-    except Stopped:
+        save()
+        for _ in shown(training, training.episodes(trace), a.quiet):
+            snapshot = training.tree()
+            if a.only:  # for the process that has begun this one
+                print(f"episode {training.done} of {E}", flush=True)
+            if training.done % a.checkpoint_episodes == 0 or training.done == E:
+                save()
+    except interrupts.Stopped:
         interrupts.ignore()
-        save(checkpoint, about, snapshot)
-        print(f"\n{snapshot['done']} of {p.episodes} episodes are saved", file=sys.stderr)
+        save()
+        print(f"\n{snapshot['done']} of {E} episodes are saved", file=sys.stderr)
         raise
-    report_divergence(training)
-
-
-def save(checkpoint, about, snapshot):
-    """Write a checkpoint, keeping the one before."""
-    tree = about | {"kind": "checkpoint", "training": snapshot}
-    files.write(checkpoint, tree, keep_previous=True)
-
-
-def chosen_policies(task, arguments):
-    """The names that Q-gradient descent is compared with, None for the task's baselines."""
-    everything = [*task.baselines, *task.more] if arguments.compare_more else None
-    return arguments.policies or everything
-
-
-def compare(task, problem, controllers, p, about, out, arguments):
-    """The closing comparison with a progress bar over policies and iterates.
-
-    What is done of a long one is saved now and then and, with --resume, not done again.
-    """
-    from tqdm import tqdm
-
-    path, seeds, saved_at = out / COMPARED, unseen(arguments), time.monotonic()
-    identity = about | {"kind": "comparison", "compared": digest(controllers, seeds)}
-    known = compared(path, identity) if arguments.resume else {}
-
-    def keep(tree):
-        nonlocal saved_at
-        if time.monotonic() - saved_at > arguments.checkpoint_seconds:
-            files.write(path, identity | {"evaluation": tree})
-            saved_at = time.monotonic()
-
-    with tqdm(desc="comparing", unit="run", disable=arguments.quiet, leave=False) as bar:
-
-        def progress(name, k):
-            bar.set_postfix(policy=name, refresh=False)
-            bar.update()
-
-        trace = tracer(task, controllers["qgd"][0]) if arguments.trace else None
-        chosen = chosen_policies(task, arguments)
-        return evaluate(task, problem, controllers, p, seeds, chosen, progress, trace, known, keep)

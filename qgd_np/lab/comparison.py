@@ -18,35 +18,39 @@ def controller_tree(task, Q, p):
     tree = {}
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
-    about = dict(features=list(FEATURES), feature_map=FEATURE_MAP, actions=list(ACTIONS[task.name]))
+    about = dict(features=list(FEATURES), feature_map=FEATURE_MAP, actions=list(ACTIONS[task]))
     return tree | about | {"sizes": np.array(Q.net.sizes), "M": p.M, "first": p.first}
 
 
-def load_controller(task, name, p, given):
+def load_controller(task, name, p, given=()):
     """Return the DQN of a run file, a controller or a shipped one's bare name, and its config.
 
-    The config is p with M and `first` of the training, unless they are `given`. Raises FileError for a file that holds none, or one
-    made for another task or with other features than those here.
+    task: "lr" or "reg". The config is p with M and `first` of the training, unless they are `given`. Raises FileError
+    for a file that holds none, or one made for another task or with other features than those here.
     """
     path = SHIPPED / f"{name}.h5"
     path = path if path.exists() and not Path(name).exists() else Path(name)
     tree = files.read(path).get("dqn")
-    wanted = {"actions": list(ACTIONS[task.name]), "features": list(FEATURES), "feature_map": FEATURE_MAP}
+    wanted = {
+        "actions": list(ACTIONS[task]),
+        "features": list(FEATURES),
+        "feature_map": FEATURE_MAP,
+    }
     for what, here in wanted.items():
         found = tree.get(what) if isinstance(tree, dict) else None
         if found != here:
             raise files.FileError(
-                f"{path}: no controller for run_{task.name}.py here: its {what.replace('_', ' ')} "
+                f"{path}: no controller for run_{task}.py here: its {what.replace('_', ' ')} "
                 f"is {found}, here {here}; give another run.h5 or controller.h5"
             )
     try:
         Q = DQN(tree["sizes"], p)
         for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
             W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
-        if Q.net.sizes[0] != len(FEATURES) or Q.net.sizes[-1] != len(ACTIONS[task.name]):
+        if Q.net.sizes[0] != len(FEATURES) or Q.net.sizes[-1] != len(ACTIONS[task]):
             raise ValueError("sizes")
         own = {"M": int(tree["M"]), "first": float(tree["first"])}
-        return Q, config.make(task.name, vars(p), own, given)
+        return Q, config.make(task, vars(p), own, dict(given))
     except (KeyError, ValueError, TypeError, config.ConfigError) as error:
         raise files.FileError(f"{path}: the controller in it is not complete") from error
 
@@ -62,7 +66,7 @@ def load_controllers(task, names, p, given=()):
         label = f"qgd {label}" if found else "qgd"
         if label in found:
             raise config.ConfigError(f"--controller {path}: a second one named {label}; rename it")
-        found[label] = load_controller(task, path, p, dict(given))
+        found[label] = load_controller(task, path, p, given)
     return found
 
 

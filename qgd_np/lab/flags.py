@@ -1,103 +1,131 @@
-"""The flags of run_lr.py and run_reg.py; every field of the config is one."""
+"""The flags of run_lr.py and run_reg.py: those of a run, and one for every field of the config."""
 
 import argparse
-import shlex
+import dataclasses
+import math
+import re
 import sys
-from pathlib import Path
+from argparse import SUPPRESS, ArgumentTypeError
+from functools import partial
 
-from .. import config
-from . import presets
+from ..config import Config, ConfigError, UserError, make
+from ..files.interrupts import Stopped
 
 
-def parser(task):
-    """The argument parser of a task; every field of the config is a flag."""
-    top = config.Parser(
-        prog=f"run_{task.name}.py", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=task.about, allow_abbrev=False,
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, without the usage of all flags."""
+
+    def error(self, message):
+        raise ConfigError(f"{message}; --help lists the flags")
+
+
+def one_line(run):
+    """Call run(); return the exit status, after one line on standard error if it is not 0."""
+    try:
+        return run() or 0
+    except (UserError, OSError, MemoryError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        text += "; ask for fewer images, units or steps" if isinstance(error, MemoryError) else ""
+        print(f"error: {text}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, Stopped) as stop:
+        return 128 + (stop.args[0] if stop.args else 2)
+
+
+def number(text):
+    """A finite float, for argparse."""
+    if not math.isfinite(value := float(text)):
+        raise ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
+def whole(text, least=0):
+    """A whole number, for argparse."""
+    if not text.isdecimal() or not least <= int(text) < 2**62:
+        raise ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+    return int(text)
+
+
+def seeds(text):
+    """A:B, for argparse."""
+    found = re.fullmatch(r"(\d+):(\d+)", text)
+    if not found or int(found[1]) >= int(found[2]):
+        raise ArgumentTypeError(f"{text!r} is not A:B with A < B, as in 0:10")
+    return text
+
+
+count = partial(whole, least=1)
+SWITCH, SEVERAL = dict(action="store_true"), dict(nargs="+", metavar="NAME")
+FLAGS = {  # those of a run: default, how argparse takes it, text
+    "preset": ("default", dict(metavar="NAME"), "a named set of values for other flags"),
+    "list_presets": (False, SWITCH, "the presets, and what each changes"),
+    "data": ("auto", dict(metavar="WHAT"), "auto, cifar10, synthetic, or an archive's path"),
+    "device": ("auto", dict(choices=("auto", "cpu", "gpu")), "where the net lives"),
+    "out": (None, dict(metavar="DIR"), "folder of the results [runs/TASK-PRESET-SEED]"),
+    "resume": (False, SWITCH, "go on with the run in that folder"),
+    "seeds": (None, dict(type=seeds, metavar="A:B"), "train seeds A to B-1, several at a time"),
+    "controller": (None, SEVERAL, "no training: use these DQNs, a file or a shipped name"),
+    "iterates": (3, dict(type=whole, metavar="K"), "unseen x_1 to compare on; 0: none"),
+    "iterate_seed": (1000, dict(type=whole, metavar="S0"), "seed of the first of them"),
+    "policies": (None, SEVERAL, "what to compare with, or all"),
+    "trace": (False, SWITCH, "print every step"),
+    "no_figures": (False, SWITCH, "no pictures"),
+    "quiet": (False, SWITCH, "no progress bar"),
+    "help_all": (False, SWITCH, "all flags, in groups"),
+    "only": (None, dict(metavar="RUN"), "of several runs, the one of this name"),
+    "workers": (0, dict(type=whole, metavar="N"), "runs of --seeds at a time; 0: one a core"),
+    "checkpoint_episodes": (20, dict(type=count, metavar="N"), "save after N episodes"),
+}
+DEFAULTS = {name: default for name, (default, _, _) in FLAGS.items()}
+RARE = ("only", "workers", "checkpoint_episodes")  # not on the first screen; of the config, on it:
+USUAL = ("episodes", "steps", "train_size", "hidden", "loss", "seed")
+OTHER_TASK = {"lr": ("alpha", "lambda_c", "reward"), "reg": ("alpha_c",)}  # no effect here
+GROUPS = {  # the field that each begins with
+    "train_size": "the objective net and its data", "steps": "the environment",
+    "episodes": "Q-learning", "seed": "seed and precision",
+}  # fmt: skip
+
+
+def parser(task, everything=False):
+    """The argument parser of a task; a flag that is not given stays out of what it parses."""
+    top = Parser(
+        prog=f"run_{task.name}.py", usage="%(prog)s [--flag value ...]", description=task.about,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=24),
+        epilog=f"policies: {', '.join(task.policies)}" if everything else None,
+        allow_abbrev=False, add_help=False, argument_default=SUPPRESS,
     )  # fmt: skip
-    add = top.add_argument
-    add("--preset", default="default", help="a named set of values for the other flags [default]")
-    add("--list-presets", action="store_true", help="print the presets and their values")
-    add("--data", default="auto", help="auto, cifar10, synthetic or the path of an archive [auto]")
-    add("--device", default="auto", choices=("auto", "cpu", "gpu"), help="[auto]")
-    add("--out", help="folder of the results [runs/TASK-PRESET-SEED]")
-    add("--resume", action="store_true", help="go on from the last checkpoint in --out")
-    add("--force", action="store_true", help="resume although the settings differ")
-    add("--controller", nargs="+", metavar="FILE",
-        help="no training: evaluate this trained DQN; more files: compare them")  # fmt: skip
-    add("--iterates", type=int, default=3, metavar="K", help="unseen x_1 to compare on [3]")
-    add("--iterate-seed", type=int, default=1000, metavar="S0", help="seed of the first [1000]")
-    known = ", ".join([*task.baselines, *task.more])
-    add("--compare-more", action="store_true", help="compare with Adam, L-BFGS and schedules too")
-    add("--policies", nargs="+", metavar="NAME", help=f"compare with these only: {known}")
-    add("--seeds", metavar="A:B", help="train seeds A to B-1, several at a time")
-    add("--workers", type=int, default=0, metavar="N", help="processes for --seeds [cores]")
-    add("--checkpoint-episodes", type=int, default=50, metavar="N", help="save after N [50]")
-    add("--checkpoint-seconds", type=config.number, default=60, metavar="S",
-        help="and as soon as an episode ends S seconds after the last save [60]")  # fmt: skip
-    add("--no-figures", action="store_true", help="no pictures")
-    add("--quiet", action="store_true", help="no progress bar")
-    add("--trace", action="store_true", help="print every step; Q as after its update")
-    config.add_flags(top, task.name)
+
+    def add(name, default, how, text, shown):
+        words = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        text += "" if how is SWITCH or words is None else f" [{words}]"
+        flag = f"--{name.replace('_', '-')}"
+        group.add_argument(flag, dest=name, help=text if shown else SUPPRESS, **how)
+
+    group = top.add_argument_group("the run")
+    group.add_argument("-h", "--help", action="help", help="the flags that are used most")
+    for name, (default, how, text) in FLAGS.items():
+        if name == "policies":
+            default, how = task.default, how | dict(choices=["all", "qgd", *task.policies])
+        add(name, default, how, text, everything or name not in RARE)
+    defaults, group = make(task.name), top.add_argument_group("its parameters")
+    for field in dataclasses.fields(Config):
+        if everything and field.name in GROUPS:
+            group = top.add_argument_group(GROUPS[field.name])
+        shown = field.name not in OTHER_TASK[task.name] if everything else field.name in USUAL
+        default = getattr(defaults, field.name)
+        how = {
+            bool: dict(action=argparse.BooleanOptionalAction), int: dict(type=int, metavar="N"),
+            float: dict(type=number, metavar="X"), tuple: dict(type=int, metavar="N", nargs="+"),
+            str: dict(choices=field.metadata["choices"]),
+        }[type(default)]  # fmt: skip
+        add(field.name, default, how, field.metadata["text"], shown)
     return top
 
 
-def check_flags(task, p, arguments):
-    """Raise ConfigError for flags beside the config that are out of range or do not fit."""
-    a = arguments
-    unknown = {*(a.policies or ())} - {"qgd", *task.baselines, *task.more}
-    looked_for = a.policies or (task.more if a.compare_more else ())
-    runs = len(presets.preset(a.preset, task.name))
-    trains_on_h = task.name == "reg" and p.reward == "error" and not a.controller
-    rules = (
-        (1 <= a.iterates <= config.LARGEST, f"--iterates must be from 1 to {config.LARGEST}"),
-        (0 <= a.iterate_seed < 2**62, "--iterate-seed must be from 0 to 2^62"),
-        (not unknown, f"--policies: no policy {', '.join(sorted(unknown))}; --help lists them"),
-        (a.workers >= 0, "--workers must be at least 0"),
-        (a.checkpoint_episodes >= 1, "--checkpoint-episodes must be at least 1"),
-        (a.checkpoint_seconds >= 0, "--checkpoint-seconds must be at least 0"),
-        (a.out != "", "--out is empty: give the name of a folder, or leave it out"),
-        (p.validation_size or not trains_on_h,
-         "--validation-size 0: the reward needs validation images, or give --reward g"),
-        (p.validation_size or "search" not in looked_for,
-         "--validation-size 0: the policy search needs validation images; leave it out"),
-        (a.seeds is None or a.preset not in presets.TEN_SEEDS,
-         f"--seeds: preset {a.preset} has seeds of its own; choose one or the other"),
-        (not (a.seeds and a.controller),
-         "--seeds trains and --controller does not: choose one or the other"),
-        (runs == 1 or not a.controller,
-         f"--controller: preset {a.preset} trains {runs} DQNs; choose one or the other"),
-        (not (a.seeds and "seed" in a), "--seed: --seeds gives the seeds; leave it out"),
-        (not (a.seeds and a.trace), "--trace shows one run: leave it or --seeds out"),
-        (not (a.policies and a.compare_more),
-         "--compare-more compares with all, --policies with some: choose one or the other"),
-    )  # fmt: skip
-    for holds, message in rules:
-        if not holds:
-            raise config.ConfigError(message)
-
-
-def resume_line(task, argv, out):
-    """The command that goes on after an interrupt."""
-    script, words = f"run_{task.name}.py", [w for w in argv if w != "--resume"]
-    if Path(sys.argv[0]).name == script:
-        script = sys.argv[0]
-    if not any(w.split("=")[0] == "--out" for w in words):
-        words += ["--out", str(out)]
-    return shlex.join(["python", script, *words, "--resume"])
-
-
-def list_presets(task):
-    """Print every preset of the task with the values it sets."""
-    for name, (tasks, runs) in presets.PRESETS.items():
-        for run_name, changes in runs.items() if task.name in tasks else ():
-            values = " ".join(as_flag(k, v) for k, v in changes.items())
-            print(f"{name} {run_name}".strip() + f": {values or 'the defaults'}")
-
-
-def as_flag(name, value):
-    """A field of the config as it is written on the command line."""
+def written(name, value):
+    """A flag as it is written on the command line."""
     flag = name.replace("_", "-")
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
+    value = " ".join(map(str, value)) if isinstance(value, (tuple, list)) else value
     return f"--{flag} {value}"

@@ -78,6 +78,11 @@ def line_search(memory):
     return policy
 
 
+def always(t, T):
+    """Plain gradient descent."""
+    return ACCEPT
+
+
 def pattern9(t, T):
     """The shape of Figure 9: one half before each accept at the beginning and at the end."""
     since = t - 1 if t <= EARLY else t - 1 - max(EARLY, T - LATE)
@@ -95,11 +100,6 @@ def rule(choose, **changes):
     return policy
 
 
-def always(t, T):
-    """Plain gradient descent: accept always."""
-    return ACCEPT
-
-
 def scheduled(rate):
     """A policy of `Task`: gradient descent at the learning rate rate(t, T), t = 1, ..., T."""
 
@@ -110,16 +110,6 @@ def scheduled(rate):
         return returned(xbar, x, xbar, problem.f, p)
 
     return policy
-
-
-def cosine(t, T):
-    """alpha from 1 to 0 along half a cosine."""
-    return 0.5 * (1 + math.cos(math.pi * (t - 1) / T))
-
-
-def step_schedule(t, T):
-    """alpha 1, then 0.5 from T/2 on and 0.25 from 3T/4 on."""
-    return 1.0 if t <= T // 2 else 0.5 if t <= 3 * T // 4 else 0.25
 
 
 def adam(rate):
@@ -174,8 +164,8 @@ LEARNING_RATE = {
     "alpha 0.1": rule(always, alpha_c=0.1),
     "alpha 0.3": rule(always, alpha_c=0.3),
     "alpha 0.5": rule(always, alpha_c=0.5),
-    "cosine": scheduled(cosine),
-    "step": scheduled(step_schedule),
+    "cosine": scheduled(lambda t, T: 0.5 * (1 + math.cos(math.pi * (t - 1) / T))),  # from 1 to 0
+    "step": scheduled(lambda t, T: 1.0 if t <= T // 2 else 0.5 if t <= 3 * T // 4 else 0.25),
 }
 
 

@@ -1,18 +1,24 @@
 """Named sets of values for the flags: one for each experiment of the paper, and what it lacks.
 
-What the paper does not give keeps its default (config.py).
+What the paper does not give keeps its default (config.py). So in the presets that follow its rule
+two things are ours: f - f_lb is at least `gap` (D25), and an episode that diverges ends, as an
+update that would is not taken (D23).
 """
 
-from ..config import Config, ConfigError
+import textwrap
+from typing import NamedTuple
 
-# what the paper prints: plain gradient descent by Eq. 10, no target network, one x_1 (4.2, D16-D21)
-PAPER = dict(
-    alpha_c=1.0, steps=100, episodes=200, batch=64,
-    beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1,
-    label="fresh", A=10, B=5, epsilon_first=1.0, epsilon_last=0.1, epsilon_episodes=50,
-    explore="uniform", horizon="endless", returns="last",
-    starts=1, M=5, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9, alpha=1.0,
-)  # fmt: skip
+from ..config import Config, ConfigError
+from .flags import written
+
+
+class Preset(NamedTuple):
+    """What a preset changes against the one it starts from, in all its runs and in each."""
+
+    base: str
+    changes: dict
+    runs: dict = {"": {}}  # {name: changes}
+    tasks: tuple = ("lr",)
 
 
 def epsilon(first, last, episodes):
@@ -20,31 +26,32 @@ def epsilon(first, last, episodes):
     return dict(epsilon_first=first, epsilon_last=last, epsilon_episodes=episodes)
 
 
+def ten_seeds(first):
+    """The runs that Figures 7 to 9 choose from."""
+    return {f"seed-{k}": dict(seed=k) for k in range(first, first + 10)}
+
+
 def of_default(*names):
     """The defaults of these fields, as one change on top of the paper's rule."""
     return {name: getattr(Config, name) for name in names}
 
 
-FIG2 = PAPER | epsilon(0.01, 0.01, 1)
-FIG3 = FIG2 | dict(episodes=20)
-FIG5 = PAPER | dict(episodes=20)
-FIG6 = PAPER | epsilon(0.2, 0.05, 10) | dict(episodes=100)
-FIG12 = PAPER | dict(train_size=1000, reward="error")
-ADAM = PAPER | dict(optimizer="adam")
-TEN_SEEDS = ("fig7", "fig8", "fig9")
-
-
-def ten_seeds(first):
-    """The ten runs that Figures 7 to 9 choose from: seeds first, ..., first + 9."""
-    return {f"seed-{k}": FIG6 | dict(seed=k) for k in range(first, first + 10)}
-
+# as printed: plain gradient descent by Eq. 10, no target network, one x_1, x_T returned (4.2)
+PAPER = dict(
+    alpha_c=1.0, alpha=1.0, steps=100, episodes=200, batch=64,
+    beta=0.05, beta_last=0.05, optimizer="gd", target_every=0, double=False, n_steps=1,
+    label="fresh", A=10, B=5, **epsilon(1.0, 0.1, 50), explore="uniform", horizon="endless",
+    returns="printed", first=0.0, M=5, starts=1, f_lb=0.0, c1=1.0, c2=1.0, gamma=0.9,
+)  # fmt: skip
+AS_PRINTED = ("M", "first", "alpha", "steps", "episodes", "returns")  # in each of the causes
 
 # why the paper's DQN does not converge: Figure 1 in a tenth of its episodes, epsilon falling over
 # the first quarter of them as there, and on top of it one change at a time, most to our default
-CAUSES_BASE = PAPER | epsilon(1.0, 0.1, 5) | dict(train_size=5000, episodes=20)
+CAUSES_BASE = epsilon(1.0, 0.1, 5) | dict(episodes=20)
 CAUSES = {
     "paper": {},
     "summed": dict(beta=3.2, beta_last=3.2),  # no default: Eq. 10 without its division by |S| = 64
+    "label": dict(label="stored"),  # no default: the literal tuple of section 4.1 (D16)
     "target-network": of_default("target_every"),
     "double-q": of_default("target_every", "double"),  # it needs the second network
     "adam": dict(optimizer="adam", beta=Config.beta, beta_last=Config.beta),
@@ -57,43 +64,61 @@ CAUSES = {
     "epsilon": of_default("epsilon_last"),
     "exploration": of_default("explore"),
     "starts": of_default("starts"),
-    "all": of_default(*PAPER.keys() - {"M", "alpha", "steps", "episodes", "returns"})
+    "all": of_default(*(name for name in PAPER if name not in AS_PRINTED))
     | dict(beta_episodes=10, epsilon_episodes=5),
 }
+ADAM = {f"beta-{b}": dict(beta=b, beta_last=b) for b in (0.025, 0.01, 0.005)}
+FIG5 = {f"over-{n}": epsilon(0.5, 0.05, n) for n in (10, 15, 20)}
+TEN_SEEDS = ("fig7", "fig8", "fig9")  # they choose from the same ten runs
 
-LR, REG_ONLY, BOTH = ("lr",), ("reg",), ("lr", "reg")
-
-# name -> (tasks, {name of a run: what it changes}); each reproduces a figure of the paper
-PRESETS = {
-    "default": (BOTH, {"": {}}),
-    "paper": (BOTH, {"": PAPER}),
-    "fig1": (LR, {"": PAPER}),
-    "adam": (LR, {f"beta-{b}": ADAM | dict(beta=b, beta_last=b) for b in (0.025, 0.01, 0.005)}),
-    "fig2": (LR, {"": FIG2}),
-    "fig3": (LR, {"": FIG3}),
-    "fig4": (LR, {"": FIG3}),
-    "fig5": (
-        LR,
-        {"epsilon-0.05": FIG5 | epsilon(0.05, 0.05, 1)}
-        | {f"over-{n}": FIG5 | epsilon(0.5, 0.05, n) for n in (10, 15, 20)},
-    ),
-    "fig6": (LR, {"": FIG6}),
-    "fig7": (LR, ten_seeds(0)),
-    "fig8": (LR, ten_seeds(0)),
-    "fig9": (LR, ten_seeds(0)),
-    "fig10": (LR, {"": {}}),
-    "fig11": (LR, {"": {}}),
-    "fig12": (REG_ONLY, {"": FIG12}),
-    "causes": (LR, {row: CAUSES_BASE | change for row, change in CAUSES.items()}),
+TABLE = {  # some are for several figures
+    "default": Preset("", {}, tasks=("lr", "reg")),
+    "paper": Preset("default", PAPER, tasks=("lr", "reg")),
+    "fig1": Preset("paper", {}),
+    "adam": Preset("paper", dict(optimizer="adam"), ADAM),
+    "fig2": Preset("paper", epsilon(0.01, 0.01, 1)),
+    "fig3 fig4": Preset("fig2", dict(episodes=20)),
+    "fig5": Preset("paper", dict(episodes=20), {"epsilon-0.05": epsilon(0.05, 0.05, 1)} | FIG5),
+    "fig6": Preset("paper", epsilon(0.2, 0.05, 10) | dict(episodes=100)),
+    "fig7 fig8 fig9": Preset("fig6", {}, ten_seeds(0)),
+    "fig10 fig11": Preset("default", {}),
+    "fig12": Preset("paper", {}, tasks=("reg",)),
+    "causes": Preset("paper", CAUSES_BASE, CAUSES),
 }
+PRESETS = {name: preset for names, preset in TABLE.items() for name in names.split()}
 
 
-def preset(name, task, seed=0):
-    """Return {run name: changes} of a preset of this task; ConfigError for a name it has not.
+def changes(name):
+    """What all runs of a preset change against the defaults."""
+    preset = PRESETS[name]
+    return (changes(preset.base) if preset.base else {}) | preset.changes
 
-    Ten runs have the seeds from the given one on; other runs do not set theirs.
-    """
-    if name not in PRESETS or task not in PRESETS[name][0]:
-        known = ", ".join(n for n, (tasks, _) in PRESETS.items() if task in tasks)
-        raise ConfigError(f"--preset {name}: run_{task}.py has the presets {known}")
-    return ten_seeds(seed) if name in TEN_SEEDS else PRESETS[name][1]
+
+def runs(name, task, seed):
+    """{name of a run: its changes against the defaults}; ten seeds begin at the given one."""
+    preset = PRESETS.get(name)
+    if not preset or task not in preset.tasks:
+        where = f"is for run_{preset.tasks[0]}.py" if preset else "is not known"
+        raise ConfigError(f"--preset {name}: {where}; --list-presets shows all")
+    own = ten_seeds(seed) if name in TEN_SEEDS else preset.runs
+    return {run: {"seed": seed} | changes(name) | change for run, change in own.items()}
+
+
+def listing():
+    """What each preset of both tasks changes against the one it starts from, as text."""
+    rows = []
+    for names, preset in TABLE.items():
+        ten = names.split()[0] in TEN_SEEDS
+        text = preset.base or "the defaults"
+        text += " (run_reg.py)" if preset.tasks == ("reg",) else ""
+        text += " in ten runs, of the seeds from --seed on" if ten else ""
+        rows.append((names, text, preset.changes))
+        own = preset.runs if len(preset.runs) > 1 and not ten else {}
+        rows += [(f"  {run}", "" if change else "no more", change) for run, change in own.items()]
+    lines = [
+        textwrap.fill(" ".join([text, *(written(*flag) for flag in change.items())]).strip(), 100,
+                      initial_indent=f"{name:17}", subsequent_indent=" " * 17,
+                      break_on_hyphens=False)
+        for name, text, change in rows
+    ]  # fmt: skip
+    return "\n".join([*lines, "In all of them --gap holds (D25), and divergence ends (D23)."])

@@ -1,181 +1,170 @@
-"""What a run prints: the banner, every step for a reader, the table."""
-
-import math
+"""What a run prints: its progress, every step for a reader, the table, the verdict."""
 
 import numpy as np
+from tqdm import tqdm
 
-from .. import config
 from ..environment import ACCEPT, ACTIONS, FEATURES
+from .training import convergence
 
 
-def banner(about, data):
-    """Say on what the run is made; synthetic data loudly."""
+def banner(about, data, before):
+    """Say on what the run is made, synthetic images loudly, and what differs from `before`."""
     n, test = len(data.train_images), len(data.test_images)
-    print(f"{about['data']}: {n} training, {test} test images; {about['device']}, "
+    print(f"{data.name}: {n} training, {test} test images; {about['device']}, "
           f"{about['threads']} BLAS threads; qgd_np {about['version']}")  # fmt: skip
     if data.name == "synthetic":
         print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
+    for name in ("version", "device", "threads"):
+        if before[name] != about[name]:
+            print(f"note: {name} was {before[name]}, is {about[name]}: last digits may differ")
 
 
-def report_divergence(training):
-    """Say how many episodes and updates ended in numbers that are not finite (D23)."""
-    episodes = int((training.log["diverged_at"] > 0).sum())
-    if episodes or training.Q.rejected:
-        print(f"diverged: {episodes} of {training.p.episodes} episodes; "
-              f"{training.Q.rejected} updates of theta not taken")  # fmt: skip
+def shown(training, episodes, quiet):
+    """Yield the logs of a training's episodes behind a bar: the time left, what the last one gave.
 
-
-def images(tree):
-    """What a run file's images are, for a heading; synthetic ones in capitals."""
-    return "SYNTHETIC images" if tree["data"] == "synthetic" else tree["data"]
-
-
-def table(tree):
-    """One row per policy, mean and standard deviation over the K iterates, then the differences.
-
-    Of a single iterate there is no deviation.
-
-    "at the end" is what is returned (D10). Then, for the learning rate, the accepted iterate with
-    the lowest f, and the return; for the coefficient, the error on the training and on the
-    validation images.
+    The first episode on each x_1 takes its plain steps too, so it is announced and timed apart.
     """
-    K = len(tree["iterate_seeds"])
-    reg = "lambda" in tree["evaluation"]["qgd"]
-    more = ("train error", "valid. error") if reg else ("accepted: f", "accuracy", "return")
-    p = config.from_json(tree["config"])
-    width = max(12, *map(len, tree["evaluation"]))
-    iterates = f"{K} initial iterates" if K > 1 else "one initial iterate"
-    rows = [
-        f"\n{images(tree)}, {iterates} never trained on; mean +- standard deviation",
-        f"{'policy':{width}} {'f at the end':>18} {'test accuracy':>20} "
-        + "".join(f"{name:>12} " for name in more)
-        + f"{'seconds':>8}",
-    ]
-    for name, run in tree["evaluation"].items():
-        f, accuracy = run["objective"][:, -1], run["test_accuracy"][:, -1]
-        values = errors(run) if reg else (*best_accepted(run), mean_return(run, p))
-        rows.append(
-            f"{name:{width}} {f.mean():9.4f} +- {deviation(f)} {accuracy.mean():11.4f} +- "
-            f"{deviation(accuracy)} "
-            + "".join(f"{value:12.4f} " for value in values)
-            + f"{run['seconds'].mean():8.2f}"
-        )
-    if K >= 3:
-        rows += differences(tree, "test_accuracy")
-        rows += differences(tree, "validation_accuracy") if reg else []
-    rows += each_controller(tree["evaluation"])
-    rows += [] if reg else below_bound(tree["evaluation"], p.f_lb)
-    return "\n".join(rows)
+    E, log, seconds = training.p.episodes, training.log, []
+    new = min(training.p.starts or E, E - training.done)  # episodes here at another x_1
+    shape, name = "{desc}|{bar}| {n_fmt}/{total_fmt}{postfix}", f"new x_1 1/{new}"
+    with tqdm(desc=name, total=E, initial=training.done, disable=quiet, bar_format=shape) as bar:
+        for episode in episodes:
+            e, asked = training.done - 1, np.isfinite(episode.state[:, 0]).mean()
+            seconds.append(episode.seconds)
+            left = tqdm.format_interval(seconds_left(seconds, new, E - training.done, asked))
+            bar.set_postfix_str(
+                f"{left} left, loss {log['td_loss'][e]:.1e}, return {log['return'][e]:.2f}, "
+                f"accuracy {log['test_accuracy'][e]:.2f}, epsilon {log['epsilon'][e]:.2f}", False
+            )  # fmt: skip
+            k = len(seconds) + 1
+            bar.set_description(f"new x_1 {k}/{new}" if k <= new else "training", False)
+            bar.update()
+            yield episode
 
 
-def deviation(values):
-    """The standard deviation as text of six characters; a dash for a single value."""
-    return f"{values.std():.4f}" if len(values) > 1 else f"{'-':6}"
+def seconds_left(seconds, new, left, asked):
+    """Estimate the rest: `new` episodes take plain steps too, `asked` is the others' share."""
+    first, known = np.mean(seconds[:new]), seconds[new:][-20:]
+    new_left = max(0, new - len(seconds))
+    return new_left * first + (left - new_left) * (np.mean(known) if known else asked * first)
 
 
-def each_controller(evaluation):
-    """If there are several controllers, a row for each of them against every other policy.
+def tracer(task, p, heading):
+    """A function trace(log, t) that prints step t of an episode, after heading.format(log) once.
 
-    For each other policy: the mean difference of the test accuracy in points, on how many of the
-    iterates the controller's accuracy is higher, and on how many its f is lower.
+    *: the action was explored; -: nothing is trained; D10: not the last candidate is returned.
     """
-    ours = {name: run for name, run in evaluation.items() if name.startswith("qgd")}
-    others = {name: run for name, run in evaluation.items() if name not in ours}
-    if len(ours) == 1:
-        return []
-    heading = "".join(f"   {'against ' + name:>22}" for name in others)
-    rows = ["the first controller's seconds hold the plain steps that controllers of one M share",
-            "each controller: test accuracy, its lowest; points, higher on, f lower on",
-            f"{'':14} {'accuracy':>8} {'lowest':>7}{heading}"]  # fmt: skip
-    for name, run in ours.items():
-        f, accuracy = (run[key][:, -1] for key in ("objective", "test_accuracy"))
-        row = f"{name:14} {accuracy.mean():8.4f} {accuracy.min():7.4f}"
-        for other in others.values():
-            gain, lower = accuracy - other["test_accuracy"][:, -1], f < other["objective"][:, -1]
-            row += f"   {100 * gain.mean():+10.1f} {(gain > 0).sum():5d} {lower.sum():5d}"
-        rows.append(row)
-    return rows
+    value_c, latest = p.alpha_c if task.name == "lr" else p.lambda_c, []
 
-
-def below_bound(evaluation, f_lb):
-    """A line that names the policies under which f falls below f_lb (D25), if there are any."""
-    below = [name for name, run in evaluation.items() if (run["objective"] < f_lb).any()]
-    line = f"f falls below --f-lb {f_lb:g} under {', '.join(below)}: from there on its "
-    return [line + "reward is the same at any f; give a lower bound"] if below else []
-
-
-def errors(run):
-    """The error at the end on the training and the validation images, means over the K."""
-    known = [run.get(f"{images}_accuracy") for images in ("train", "validation")]
-    return [math.nan if accuracy is None else 1 - accuracy[:, -1].mean() for accuracy in known]
-
-
-def best_accepted(run):
-    """f and test accuracy of the accepted iterate with the lowest f, means over the K iterates."""
-    accepted = run["action"][:, 1:] == ACCEPT  # the action after candidate t = 1, ..., T - 1
-    f = np.where(accepted & np.isfinite(run["objective"][:, :-1]), run["objective"][:, :-1], np.inf)
-    if not np.isfinite(f.min(axis=1, initial=np.inf)).all():  # of one x_1 none is known
-        return math.nan, math.nan
-    each, best = np.arange(len(f)), f.argmin(axis=1)
-    return f[each, best].mean(), run["test_accuracy"][each, best].mean()
-
-
-def mean_return(run, p):
-    """The sum of r_{t+1} (Eq. 7) over t = 2, ..., T by the c_1, c_2 and f_lb of p, mean over the K.
-
-    Any policy has one, so this says which of them the reward prefers. It takes no discount and no
-    more than the printed lines 16 and 18 of Algorithm 3: an accept at t makes x_t to xbar.
-    """
-    f, accepted = run["objective"], run["action"][:, 1:] == ACCEPT
-    r = np.where(accepted, p.c2 / np.maximum(f[:, :-1] - p.f_lb, p.gap),
-                 p.c1 / np.maximum(f[:, 1:] - p.f_lb, p.gap))  # fmt: skip
-    return np.nansum(r, axis=1).mean()
-
-
-def differences(tree, name):
-    """Q-gradient descent against each other policy: paired differences of a final accuracy.
-
-    In points, with a 95 % interval by the bootstrap over the K iterates, if the differences differ.
-    """
-    if name not in tree["evaluation"]["qgd"]:
-        return []
-    rows = [f"{name.replace('_', ' ')}, paired differences in points [95 % bootstrap interval]"]
-    ours = tree["evaluation"]["qgd"][name][:, -1]
-    for policy, run in tree["evaluation"].items():
-        difference = 100 * (ours - run[name][:, -1])
-        unknown = (~np.isfinite(difference)).sum()
-        result = f"   NaN on {unknown} of {len(difference)}" if unknown else paired(difference)
-        if policy != "qgd":
-            rows.append(f"qgd - {policy:12} {result}")
-    return rows
-
-
-def paired(difference):
-    """The mean, its interval unless all are equal but for rounding, and how many are above 0."""
-    from scipy.stats import bootstrap  # slow to import
-
-    interval = ""
-    if np.ptp(difference) > 1e-6:
-        low, high = bootstrap(
-            (difference,), np.mean, method="percentile", batch=100, rng=np.random.default_rng(0)
-        ).confidence_interval
-        interval = f" [{low:+.1f}, {high:+.1f}]"
-    higher = f"higher on {(difference > 0).sum()} of {len(difference)}"
-    return f"{difference.mean():+6.1f}{interval}, {higher}"
-
-
-def tracer(task, Q):
-    """A function that prints each step: t, features, Q(s_t), the action, the value, f, the line."""
-    names = [*FEATURES, *(f"Q {name}" for name in ACTIONS[task.name])]
-    widths, value = [max(8, len(name)) for name in names], task.value
-    f_or_g = "f" if task.name == "lr" else "f or g"  # Algorithm 4 logs g
-    print("t    " + "  ".join(f"{name:>{w}}" for name, w in zip(names, widths, strict=True))
-          + f"  action  {value:>9}  {f_or_g:>8}  line")  # fmt: skip
-
-    def trace(t, s, action, value, f):
-        numbers = zip([*s, *Q.q(s[None])[0]], widths, strict=True)
-        numbers = "  ".join(f"{v:{w}.4f}" for v, w in numbers)
-        print(f"{t:<4d} {numbers}  {ACTIONS[task.name][action]:6}"
-              f"  {value:9.4g}  {f:8.5f}  {task.lines[action]}")  # fmt: skip
+    def trace(log, t):
+        k, action = t - 1, ACTIONS[task.name][log.action[t - 1]]
+        value, f = (log.value[k - 1], log.objective[k - 1]) if k else (value_c, log.objective_1)
+        trains, asked = bool(np.isfinite(log.td_loss[k])), np.isfinite(log.state[:, 0])
+        xbar = max([asked.argmax(), *np.flatnonzero(asked & (log.action == ACCEPT))])  # x_{xbar+1}
+        f_xbar = log.objective[xbar - 1] if xbar else log.objective_1
+        other = p.returns == "printed" or p.returns == "lower" and f_xbar < log.objective[k]
+        numbers = dict(zip(FEATURES, log.state[k], strict=True))
+        numbers |= {f"Q {a}": q for a, q in zip(ACTIONS[task.name], log.q[k], strict=True)}
+        cells = {"  t": t} | {f"{name:>7}": f"{number:.4f}" for name, number in numbers.items()}
+        cells |= {
+            " action": f"{action}*" if trains and log.explored[k] else action,
+            f"{task.value + '_t->_t+1':>16}": f"{value:.3g}->{log.value[k]:.3g}",
+            " f(x_t)": f"{f:.5f}", "f(x_t+1)": f"{log.objective[k]:.5f}",
+            " reward": f"{log.reward[k]:.2g}" if trains else "-",
+            "TD loss": f"{log.td_loss[k]:.2g}" if trains else "-",
+            "line": task.lines[action][trains] + (" D10" if other and t == p.steps else ""),
+        }  # fmt: skip
+        if latest != [log]:
+            latest[:] = [log]
+            print(f"\n{heading.format(log)}", " ".join(cells), sep="\n")
+        print(" ".join(f"{cell:>{len(name)}}" for name, cell in cells.items()))
 
     return trace
+
+
+def aligned(headings, rows):
+    """A table as text: rows of strings under their headings, all but the first to the right."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    lines = []
+    for first, *others in (headings, *rows):
+        cells = [f"{cell:>{w}}" for cell, w in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([f"{first:{widths[0]}}", *cells]).rstrip())
+    return "\n".join(lines)
+
+
+def table(tree, names):
+    """A row per policy: means and deviations over the K iterates of what it returns (D10).
+
+    Then, of several controllers, a row for each against each other policy.
+    """
+    runs, K = tree["evaluation"], len(tree["iterate_seeds"])
+    if not runs:
+        return "no comparison: --iterates 0"
+    runs = {name: runs[name] for name in [*names, *runs]}
+    errors = [k for k in ("train", "validation") if f"{k}_accuracy" in runs["qgd"]]
+    errors = errors if tree["task"] == "reg" else []
+    rows = []
+    for name, run in runs.items():
+        cells = [spread(run["objective"][:, -1]), spread(run["test_accuracy"][:, -1])]
+        cells += [f"{1 - run[f'{k}_accuracy'][:, -1].mean():.4f}" for k in errors]
+        cells += [f"{run['gradients'].mean():.4g}", f"{run['seconds'].mean():.2f}"]
+        rows.append([name, *cells, margin(runs["qgd"], run, True) if name != "qgd" else ""])
+    headings = ["policy", "f at the end", "test accuracy", *(f"{k} error" for k in errors)]
+    headings += ["gradients", "seconds", "points that qgd is above"]
+    over = f"{K} initial iterates, mean +- standard deviation" if K > 1 else "one initial iterate"
+    text = f"\n{tree['data']}; {over}, never trained on\n{aligned(headings, rows)}"
+    ours = [name for name in runs if name.startswith("qgd")]
+    others = [name for name in runs if name not in ours]
+    if len(ours) > 1:
+        rows = [[name, *(margin(runs[name], runs[other]) for other in others)] for name in ours]
+        text += f"\n\n{aligned(['points above', *others], rows)}"
+    return text
+
+
+def spread(values):
+    """The mean and, of several values, the standard deviation."""
+    return f"{values.mean():.4f}" + (f" +- {values.std():.4f}" if len(values) > 1 else "")
+
+
+def margin(ours, theirs, interval=False):
+    """Points of final test accuracy above another policy, [95 % bootstrap interval], how often."""
+    points = 100 * (ours["test_accuracy"] - theirs["test_accuracy"])[:, -1]
+    if not np.isfinite(points).all():
+        return "diverged"
+    text = f"{points.mean():+.1f}"
+    if interval and len(points) > 2:
+        means = np.random.default_rng(0).choice(points, (9999, len(points))).mean(axis=1)
+        text += " [{:+.1f}, {:+.1f}]".format(*np.percentile(means, [2.5, 97.5]))
+    return f"{text} on {(points > 0).sum()} of {len(points)}"
+
+
+def settled(train):
+    """Whether a training has settled, and (range of max-Q, TD loss, its change) that say so."""
+    drift, loss, change, error = convergence(train)
+    good = len(train["return"]) >= 8 and drift < 1 and abs(change) < 10
+    return bool(good), (f"{drift:.2g} %", f"{loss:.2g}", f"{change:+.1f} +- {error:.1f} %")
+
+
+def verdict(tree):
+    """Sentences computed from a run: did the training settle, and how does it compare."""
+    train, runs, text = tree.get("train"), tree["evaluation"], []
+    if train:
+        E, (good, (drift, _, change)) = len(train["return"]), settled(train)
+        diverged, rejected = (train["diverged_at"] > 0).sum(), train["rejected"][-1]
+        said = f"{E} episodes are too few to say whether the training settles."
+        if E >= 8:
+            said = (f"The training has {'' if good else 'NOT '}settled: over its last quarter "
+                    f"max-Q ranges by {drift} and the TD loss changes by {change}.")  # fmt: skip
+        text.append(said)
+        if diverged or rejected:
+            text.append(f"Diverged: {diverged} of {E} episodes; {rejected} updates not taken.")
+    final = {name: run["test_accuracy"][:, -1] for name, run in runs.items()}
+    finite = [name for name, values in final.items() if np.isfinite(values).all()]
+    others = [name for name in finite if not name.startswith("qgd")]
+    if others and "qgd" in finite:
+        best = max(others, key=lambda name: final[name].mean())
+        points = 100 * (final["qgd"] - final[best])
+        text.append(f"Q-gradient descent ends {abs(points.mean()):.1f} points of test accuracy "
+                    f"{'above' if points.mean() > 0 else 'below'} {best}, the best of the others; "
+                    f"it is above it on {(points > 0).sum()} of {len(points)} x_1.")  # fmt: skip
+    return "\n".join(text)

@@ -4,6 +4,7 @@ Random streams, all from the one root seed: theta_0, exploration, replay, the x_
 and the held-out states. The unseen iterates of the comparison have seeds of their own.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -11,9 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import files
 from ..backend import to_device
-from ..config import UserError
 from ..dqn import DQN, Memory
 from ..environment import ACCEPT, ACTIONS, FEATURES
 from ..fast.objective import ErrorRate, Objective
@@ -62,24 +61,22 @@ class Problem:
             self.errors["train"] = error(data.train_images, data.train_labels)
 
     def iterate(self, *seed):
-        """The initial iterate x_1 of a seed (D5); the plain steps from it are taken once."""
+        """The initial iterate x_1 of a seed (D5)."""
         rng = np.random.default_rng(seed if len(seed) > 1 else seed[0])
-        x_1 = self.f.point(self.net.initialise(rng, self.dtype))
-        x_1.memory = {}
-        return x_1
+        return self.f.point(self.net.initialise(rng, self.dtype))
 
 
 class Log:
     """What happened in one episode, step by step: the `log` of the four algorithms.
 
     objective f(x_{t+1}), value (alpha_{t+1} or lambda_{t+1}), reward, td_loss: (T,); action: (T,)
-    int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,) bool. NaN, for
+    int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,) bool. NaN, or
     the action -1, where a step was not reached or the DQN not asked.
 
     f(x, value): the objective to be logged; Q: the DQN that is asked; errors: {name: ErrorRate}
-    evaluated at every step, kept in error[name] (T,); trace(log, t): called after each step at which
-    the DQN was asked. objective_1: f(x_1); diverged_at: the step whose f was not finite, at which the
-    episode ended (D23), 0: none; gradients: how many were taken.
+    evaluated at every step, kept in error[name] (T,); trace(log, t): called after each step at
+    which the DQN was asked. objective_1: f(x_1); diverged_at: the step whose f was not finite, at
+    which the episode ended (D23), 0: none; gradients: how many were taken.
     """
 
     def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0):
@@ -97,7 +94,7 @@ class Log:
         i = t - 1
         self.objective[i] = self.f(x, value)
         self.value[i], self.action[i], self.reward[i], self.td_loss[i] = value, a, r, loss
-        if math.isfinite(self.objective[i]):  # a net of NaN would still name a class for each image
+        if math.isfinite(self.objective[i]):  # a net of NaN would still name a class
             for name, error in self.errors.items():
                 self.error[name][i] = error(x)
         else:
@@ -126,12 +123,6 @@ class Training:
 
     log: the arrays of /train in the run file; done: episodes that are behind it.
     """
-
-    STATE = {
-        "Q": ("_theta", "frozen", "m", "v", "updates", "rejected"),
-        "memory": ("s", "s_next", "a", "r", "y", "over", "last", "returns", "recent", "best",
-                   "e", "start", "count"),
-    }  # fmt: skip
 
     def __init__(self, task, problem, p):
         self.task, self.problem, self.p = task, problem, p
@@ -164,9 +155,8 @@ class Training:
             self.current = Log(look, self.x_1(e), self.Q, self.p, trace=trace, e=e)
             return self.current
 
-        algorithm = self.task.learn(self.problem, self.x_1, self.Q, self.Q.theta, self.memory, self.p,
-                                    logs, self.done + 1)  # fmt: skip
-        for x in algorithm:
+        start = self.x_1, self.Q, self.Q.theta, self.memory, self.p, logs, self.done + 1
+        for x in self.task.learn(self.problem, *start):
             yield self._record(self.current.close(x))
 
     def _record(self, log):
@@ -197,41 +187,34 @@ class Training:
 
     def tree(self):
         """A snapshot of the training after an episode, for a checkpoint."""
-        tree = {"done": self.done, "train": {k: v[: self.done].copy() for k, v in self.log.items()}}
-        for name, attributes in self.STATE.items():
-            owner = getattr(self, name)
-            tree[name] = {"rng": files.generator_state(owner.rng)}
-            for attribute in attributes:
-                value = getattr(owner, attribute)
-                value = np.array(value, np.int64) if isinstance(value, list) else value
-                tree[name][attribute] = value.copy() if isinstance(value, np.ndarray) else value
-        return tree
+        train = {name: values[: self.done].copy() for name, values in self.log.items()}
+        return {"done": self.done, "train": train, "Q": state(self.Q), "memory": state(self.memory)}
 
     def restore(self, tree):
-        """The inverse of `tree`; the config may ask for more episodes than the snapshot's.
-
-        Raises UserError for what does not fit: fewer episodes, other sizes, another tree.
-        """
-        if shapes(self.tree()) != shapes(tree):
-            raise UserError("the checkpoint does not fit these settings; start anew")
-        if tree["done"] > self.p.episodes:
-            raise UserError(
-                f"the checkpoint has {tree['done']} episodes already; --episodes can only be raised"
-            )
+        """The inverse of `tree`, into a training of the same settings but for more episodes."""
         self.done = tree["done"]
-        for name, attributes in self.STATE.items():
-            owner = getattr(self, name)
-            owner.rng = files.generator_from(tree[name]["rng"])
-            for attribute in attributes:
-                value = tree[name][attribute]
-                is_list = isinstance(getattr(owner, attribute), list)
-                setattr(owner, attribute, value.tolist() if is_list else value)
+        for owner, values in ((self.Q, tree["Q"]), (self.memory, tree["memory"])):
+            owner.rng.bit_generator.state = json.loads(values["rng"])
+            for name in values.keys() - {"rng"}:
+                is_list = isinstance(getattr(owner, name, 0), list)
+                setattr(owner, name, values[name].tolist() if is_list else values[name])
         for name, values in tree["train"].items():
             self.log[name][: self.done] = values
 
 
+def state(owner):
+    """The numbers, arrays, lists of integers and the generator of an object, as a tree."""
+    tree = {"rng": json.dumps(owner.rng.bit_generator.state)}
+    for name, value in vars(owner).items():
+        if isinstance(value, list):
+            tree[name] = np.array(value, np.int64)
+        elif isinstance(value, (np.ndarray, int, float)):
+            tree[name] = value.copy() if isinstance(value, np.ndarray) else value
+    return tree
+
+
 class Scripted:
-    """A policy that does not look: greedy(s) is rule(t) for t = 1, 2, ... in the order of asking."""
+    """A policy that does not look: its k-th action is rule(k), k = 1, 2, ..."""
 
     def __init__(self, rule):
         self.rule, self.t = rule, 0
@@ -240,13 +223,6 @@ class Scripted:
         """a_t."""
         self.t += 1
         return self.rule(self.t)
-
-
-def shapes(tree, grows=False):
-    """The shapes in a snapshot of a training, without the lengths that grow with the episodes."""
-    if not isinstance(tree, dict):
-        return np.shape(tree)[grows:]
-    return {k: shapes(v, grows or k in ("train", "recent", "best")) for k, v in tree.items()}
 
 
 def empty_log(episodes, steps, value):

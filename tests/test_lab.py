@@ -1,0 +1,535 @@
+"""Both run files through their command line: results, errors, controllers, presets, seeds."""
+
+import gc
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+from small_runs import (
+    ROOT,
+    TASKS,
+    both,
+    checkpoint,
+    command_line,
+    content,
+    differences,
+    refused,
+    run,
+    training,
+)  # fmt: skip
+
+from qgd_np import backend, config
+from qgd_np.lab import command, comparison, flags, presets, report, seeds
+
+VALUE = {"lr": "alpha", "reg": "lambda"}
+EVERY = [(task, name) for name, preset in presets.PRESETS.items() for task in preset.tasks]
+
+
+# -- results --------------------------------------------------------------------------------------
+
+
+@both
+def test_a_run_file_ends_with_a_table_and_a_verdict(task, small, folder, environment):
+    out = folder / f"process-{task}"
+    words = command_line(task, small, "--episodes", 2, "--out", out)
+    done = subprocess.run(words, env=environment, cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines, policies = done.stdout.splitlines(), [*TASKS[task].default, "qgd"]
+    rows = [line.split("  ")[0] for line in lines]
+    assert [name for name in rows if name in policies] == policies
+    assert "too few" in lines[-4] and "points of test accuracy" in lines[-3]
+    assert str(out / "run.h5") in lines[-2] and "draw" in lines[-1]
+
+
+@both
+def test_the_run_file_holds_every_dataset_of_the_contract_in_its_shape(task, call, tmp_path):
+    K, E, T = 2, 3, 10
+    words = ["--episodes", E, "--out", tmp_path, "--iterates", K, "--iterate-seed", 7]
+    assert call(task, *words) == 0
+    with h5py.File(tmp_path / "run.h5") as file:
+        for name in ("td_loss", "return", "epsilon", "seconds", "q_mean", "test_accuracy"):
+            assert file["train"][name].shape == (E,)
+        for name in ("objective", VALUE[task], "action", "reward"):
+            assert file["train"][name].shape == (E, T)
+        assert set(file["evaluation"]) == {*TASKS[task].default, "qgd"}
+        for policy in file["evaluation"].values():
+            for name in ("objective", "test_accuracy", VALUE[task], "action"):
+                assert policy[name].shape == (K, T)
+            accepts = (policy["action"][()] == 1).sum(axis=1)
+            assert (abs(policy["gradients"][()] - accepts) <= 1).all()
+            assert policy["objective_1"].shape == (K,)
+        asked = np.isfinite(file["evaluation/qgd/state"][()])
+        first = config.make(task, {"steps": T}).asked_from(1)
+        assert asked.shape == (K, T, 6) and (asked[0, :, 0] == (np.arange(T) >= first - 1)).all()
+        wanted = dict(task=task, data="tiny.tar.gz", device="cpu", preset="default", kind="run")
+        assert {name: file.attrs[name] for name in wanted} == wanted and "version" in file.attrs
+        assert json.loads(file.attrs["config"])["episodes"] == E and file.attrs["threads"] >= 1
+        assert file["dqn"]["W1"].shape == (6, 32) and list(file["dqn/sizes"])[:1] == [6]
+        assert file["iterate_seeds"][()].tolist() == [7, 8]
+    names = ["checkpoint.h5", "checkpoint.previous.h5", "controller.h5", "run.h5"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+@pytest.mark.parametrize("words", ["", "--hidden 1 --dqn-hidden 1 --batch 1 --A 1 --B 0"])
+@both
+def test_one_step_is_an_episode_and_no_iterates_are_no_comparison(
+    task, words, call, tmp_path, capsys
+):
+    words = ["--steps", 1, "--episodes", 1, "--iterates", 0, *words.split(), "--out", tmp_path]
+    assert call(task, *words) == 0
+    assert "no comparison" in capsys.readouterr().out and run(tmp_path)["evaluation"] == {}
+    assert run(tmp_path)["train"]["action"].shape == (1, 1)
+
+
+@both
+def test_a_seed_gives_the_same_bits_and_ten_seeds_ten_runs(task, small):
+    def trained(seed):
+        one = training(task, small, episodes=2, seed=seed, train_size=60)
+        assert len(list(one.episodes())) == 2
+        controllers = {"qgd": (one.Q, one.p)}
+        seen = comparison.evaluate(TASKS[task], one.problem, controllers, one.p, [1000], [])
+        return one.tree() | {"evaluation": seen}
+
+    before = np.random.get_state()[1].tobytes()
+    trees = [trained(seed) for seed in range(10)]
+    assert differences(trees[0], trained(0)) == []
+    for array in ("objective", "q_mean"):
+        assert len({tree["train"][array].tobytes() for tree in trees}) == 10
+    assert np.random.get_state()[1].tobytes() == before
+
+
+@both
+def test_a_trace_prints_each_step_of_training_and_of_the_first_unseen_x_1(
+    task, call, tmp_path, capsys
+):
+    words = ["--episodes", 2, "--trace", "--first", 8, "--iterates", 2, "--out", tmp_path]
+    assert call(task, *words) == 0
+    text, tree = capsys.readouterr().out, run(tmp_path)
+    blocks = text[text.index("training episode 1") :].split("\n\n")[:3]
+    assert "epsilon 1.00" in blocks[0] and "seed 1000" in blocks[2] and "seed 1001" not in text
+    for e, block in enumerate(blocks):
+        names, *rows = block.splitlines()[1:]
+        assert len(rows) == 3 and max(map(len, [names, *rows])) <= 160
+        for name in ("hyper-parameter objective max objective   slope encoding alignment", "Q half",
+                     "Q accept", "f(x_t)", "reward", "TD loss", f"{VALUE[task]}_t"):  # fmt: skip
+            assert name in names
+        log, k = (tree["train"], e) if e < 2 else (tree["evaluation"]["qgd"], 0)
+        for row, t in zip(rows, (8, 9, 10), strict=True):
+            cells = row.split()
+            action = [*TASKS[task].lines][log["action"][k, t - 1]]
+            assert cells[0] == f"{t}" and TASKS[task].lines[action][e < 2] in cells
+            assert action in cells or f"{action}*" in cells and e < 2
+            assert f"{log['objective'][k, t - 2]:.5f}" in cells
+            assert e == 2 or f"{log['reward'][k, t - 1]:.2g}" in cells
+            assert cells.count("-") == (0 if e < 2 else 2)
+
+
+@pytest.mark.parametrize("f, returns, expected", [
+    (3.5, "lower", True), (2.5, "lower", False), (2.5, "printed", True), (3.5, "last", False),
+])  # fmt: skip
+def test_the_trace_says_where_not_the_last_candidate_is_returned(f, returns, expected, capsys):
+    p, nan = config.make("lr", {"steps": 3, "first": 2.0, "returns": returns}), np.full(3, np.nan)
+    log = SimpleNamespace(  # accepts x_2, where f is 3
+        state=np.array([[np.nan] * 6, [0.0] * 6, [0.0] * 6]), q=np.zeros((3, 2)), objective_1=4.0,
+        objective=np.array([3.0, 2.0, f]), value=np.array([1.0, 1.0, 0.5]), reward=nan,
+        action=np.array([1, 1, 0], np.int8), explored=np.zeros(3, bool), td_loss=nan,
+    )  # fmt: skip
+    trace = report.tracer(TASKS["lr"], p, "")
+    trace(log, 2)
+    assert "D10" not in capsys.readouterr().out
+    trace(log, 3)
+    assert ("D10" in capsys.readouterr().out) == expected
+
+
+# -- flags and presets ----------------------------------------------------------------------------
+
+
+@both
+def test_help_is_one_screen_and_help_all_has_every_flag_that_has_an_effect(task, capsys):
+    with pytest.raises(SystemExit):
+        command.main(TASKS[task], ["--help"])
+    short = capsys.readouterr().out
+    assert command.main(TASKS[task], ["--help-all"]) == 0
+    everything = capsys.readouterr().out.replace(",", " ")
+    assert len(short.splitlines()) <= 40 and max(map(len, short.splitlines())) <= 100
+    contract = "episodes steps preset list-presets data train-size hidden loss seed seeds device"
+    contract += " out resume controller iterates iterate-seed policies trace no-figures quiet"
+    assert all(f"--{name} " in short for name in [*contract.split(), "help-all"])
+    fields = {f"--{name.replace('_', '-')}" for name in vars(config.make(task))}
+    other = {"lr": {"--alpha", "--lambda-c", "--reward"}, "reg": {"--alpha-c"}}
+    assert {name for name in fields if f"{name} " not in everything} == other[task]
+
+
+@both
+def test_list_presets_shows_what_each_changes_in_flags_that_are_understood(task, capsys):
+    assert command.main(TASKS[task], ["--list-presets"]) == 0
+    text = capsys.readouterr().out
+    assert len(text) < 5000 and "D25" in text and "D23" in text
+    words = " ".join(text.split())
+    for names, preset in presets.TABLE.items():
+        assert f"{names} {preset.base}".strip() in words
+        for change in (preset.changes, *preset.runs.values()):
+            shown = " ".join(flags.written(*each) for each in change.items())
+            assert vars(flags.parser(TASKS[preset.tasks[0]]).parse_args(shown.split())) == change
+            assert shown in words or "fig7" in names
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_every_preset_is_a_config_for_each_of_its_runs(task, name):
+    runs = presets.runs(name, task, 3).values()
+    ten = name in presets.TEN_SEEDS
+    wanted = list(range(3, 13)) if ten else [3] * len(runs)
+    assert [config.make(task, change).seed for change in runs] == wanted
+
+
+def test_the_paper_presets_print_what_section_4_2_prints():
+    p = config.make("lr", presets.runs("paper", "lr", 0)[""])
+    assert (p.beta, p.beta_last, p.batch, p.episodes, p.steps) == (0.05, 0.05, 64, 200, 100)
+    assert (p.optimizer, p.target_every, p.double, p.n_steps, p.starts) == ("gd", 0, False, 1, 1)
+    assert (p.first, p.returns, p.label, p.horizon) == (0, "printed", "fresh", "endless")
+    assert (p.alpha_c, p.asked_from(1), p.asked_from(p.M)) == (1, 1, 5)
+
+
+def test_each_cause_is_one_change_on_top_of_the_papers_rule():
+    runs = {k: config.make("lr", v) for k, v in presets.runs("causes", "lr", 0).items()}
+    paper, default = vars(runs["paper"]), vars(config.make("lr"))
+    changed = {row: {k for k, v in vars(p).items() if v != paper[k]} for row, p in runs.items()}
+    assert changed["label"] == {"label"} and changed["starts"] == {"starts"}
+    assert changed["adam"] == {"optimizer", "beta", "beta_last"}
+    for row in runs.keys() - {"paper", "summed", "label", "adam", "all"}:
+        assert all(getattr(runs[row], k) == default[k] for k in changed[row]) and changed[row]
+    kept = {k for k, v in vars(runs["all"]).items() if v != default[k]}
+    assert kept == {"M", "first", "alpha", "returns", "episodes", "train_size",
+                    "beta_episodes", "epsilon_episodes"}  # fmt: skip
+
+
+def test_runs_of_a_preset_take_their_seeds_and_free_their_images(call, tmp_path, monkeypatch):
+    original, made = command.Problem, []
+
+    def watched(*args):
+        assert not any(before() for before in made)
+        problem = original(*args)
+        made.append(weakref.ref(problem.f))
+        return problem
+
+    monkeypatch.setattr(command, "Problem", watched)
+    words = ["--preset", "fig8", "--seed", 7, "--episodes", 1, "--iterates", 0, "--out", tmp_path]
+    gc.disable()
+    try:
+        assert call("lr", *words) == 0 and len(made) == 10
+    finally:
+        gc.enable()
+    assert all(json.loads(run(tmp_path / f"seed-{k}")["config"])["seed"] == k for k in range(7, 17))
+
+
+# -- bad input ------------------------------------------------------------------------------------
+
+BAD = {
+    "--preset fig99": "--preset fig99: is not known",
+    "--epsiodes 3": "--epsiodes",
+    "--episode 3": "--episode",  # no abbreviations
+    "--data /no/such/archive": "/no/such/archive",
+    "--data EMPTY": "no CIFAR-10 batches",
+    "--hidden 0": "--hidden",
+    "--hidden 1000000 1000000": "ask for fewer",
+    "--hidden 5 1000001": "--hidden 5 1000001: must be from 1 to",
+    "--steps 1000000 --A 1000000": "ask for fewer",
+    "--hidden x": "--hidden",
+    "--train-size 0": "--train-size",
+    "--train-size 251": "250 training images",
+    "--validation-size 51": "200 training and 51 validation",
+    "--steps 0": "--steps",
+    "--episodes 99999999999999999999": "from 1 to 1000000",
+    "--lambda-c -1": "--lambda-c",
+    "--alpha-c nan": "--alpha-c",
+    "--f-lb inf": "--f-lb",
+    "--c1 1e200 --gap 1e-200": "--gap",
+    "--gamma 2": "--gamma 2.0: must be from 0 to 1",
+    "--first 11": "--first 11",
+    "--iterates -1": "--iterates",
+    "--iterate-seed -1": "--iterate-seed",
+    "--seed -1": "--seed",
+    "--seeds nonsense": "A:B",
+    "--seeds=": "A:B",
+    "--seeds 3:2": "A < B",
+    "--seeds 0:2 --gamma 2": "--gamma",
+    "--seeds 0:2 --seed 5": "--seed",
+    "--seeds 0:2 --controller c.h5": "--controller",
+    "--seeds 0:2 --trace": "--trace",
+    "--seeds 0:2 --only seed-2": "--only seed-2",
+    "--seeds 0:2 --workers -1": "--workers",
+    "--checkpoint-episodes 0": "--checkpoint-episodes",
+    "--loss hinge": "softmax",
+    "--policies armillo": "armillo",
+    "--controller /no/such/file.h5": "/no/such/file.h5",
+    "--controller EMPTY": "directory",
+    "--controller c.h5 --iterates 0": "--iterates 0",
+    "--label stored --n-steps 2": "--label",
+    "--out FILE/below": "Not a directory",
+    "--out FILE": "File exists",
+    "--out " + 300 * "x": "File name too long",
+}
+BAD_HERE = {
+    "lr": {"--preset fig12": "run_reg.py", "--preset fig5 --controller lr": "several runs",
+           "--preset fig7 --seeds 0:2": "ten seeds", "--controller reg": "run_lr.py"},
+    "reg": {"--preset fig7": "run_lr.py", "--validation-size 0": "--reward g",
+            "--validation-size 0 --reward g --policies all": "search needs"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "wanted"),
+    [(task, *case) for task in TASKS for case in (BAD | BAD_HERE[task]).items()],
+)
+def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(
+    task, words, wanted, call, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "FILE").write_text("mine")
+    assert wanted in refused(call, capsys, task, "--out", tmp_path / "bad", *words.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["EMPTY", "FILE"]
+    assert (tmp_path / "FILE").read_text() == "mine"
+
+
+def test_archives_cut_off_or_of_strange_names(call, small, tmp_path, capsys):
+    whole, cut = Path(small[1]).read_bytes(), tmp_path / "cut.tar.gz"
+    cut.write_bytes(whole[: len(whole) // 2])
+    assert "cut.tar.gz" in refused(call, capsys, "lr", "--data", cut, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    for k, name in enumerate((b"y\xff.tar.gz", b"a$b_{^$.tar.gz")):
+        path, out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)), tmp_path / str(k)
+        path.write_bytes(whole)
+        assert call("lr", "--episodes", 1, "--data", path, "--out", out) == 0
+        assert run(out)["data"] == name.decode("utf-8", "replace")
+        assert call("lr", "--episodes", 2, "--data", path, "--out", out, "--resume") == 0
+
+
+def test_no_gpu_and_too_little_memory_are_one_line(call, tmp_path, capsys, monkeypatch):
+    def no_memory(*_):
+        raise MemoryError("Unable to allocate 7 TiB")
+
+    monkeypatch.setattr(backend, "cupy", None)
+    monkeypatch.setattr(command, "Problem", no_memory)
+    line = refused(call, capsys, "lr", "--device", "gpu", "--out", tmp_path / "out")
+    assert "cupy-cuda12x" in line
+    line = refused(call, capsys, "lr", "--out", tmp_path / "out")
+    assert "7 TiB; ask for fewer images" in line and not content(tmp_path)
+
+
+def test_synthetic_images_are_said_loudly(call, tmp_path, capsys):
+    assert call("lr", "--data", "synthetic", "--episodes", 1, "--out", tmp_path) == 0
+    assert "SYNTHETIC" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("preset", ["default", "paper"])
+@both
+def test_divergence_is_a_result_that_is_marked_counted_and_never_remembered(
+    task, preset, call, tmp_path, capsys
+):
+    large = {"lr": ["--alpha-c", 1000], "reg": ["--alpha", 1000, "--lambda-c", 0.03]}[task]
+    words = [*large, "--beta", 10, "--steps", 30, "--episodes", 8, "--preset", preset]
+    assert call(task, *words, "--out", tmp_path) == 0
+    end, p = capsys.readouterr().out, config.make(task, json.loads(run(tmp_path)["config"]))
+    log, memory = run(tmp_path)["train"], checkpoint(tmp_path)["memory"]
+    assert all(np.isfinite(memory[name]).all() for name in ("s", "s_next", "r", "y"))
+    assert np.isfinite(log["return"]).all()
+    for e, t in enumerate(log["diverged_at"]):
+        reached, f = log["action"][e] >= 0, log["objective"][e]
+        assert reached.sum() == (t or 30) and reached[: t or 30].all()
+        assert np.isfinite(f[p.asked_from(p.M) - 1 : t - 1 if t else None]).all()
+        assert not t or (log["reward"][e, t - 1] == 0 and not np.isfinite(f[t - 1]))
+    diverged, rejected = (log["diverged_at"] > 0).sum(), log["rejected"][-1]
+    counted = f"iverged: {diverged} of 8 episodes; {rejected} updates" in end
+    assert counted == (diverged + rejected > 0)
+    assert counted or (task, preset) == ("lr", "default")  # a saturated net, large and finite
+
+
+# -- controllers ----------------------------------------------------------------------------------
+
+
+@both
+def test_a_controller_is_evaluated_without_training(task, call, straight, tmp_path):
+    for path, out in ((straight(task), tmp_path / "1"), (tmp_path / "1", tmp_path / "2")):
+        assert call(task, "--controller", path / "run.h5", "--out", out) == 0
+        assert differences(run(path)["evaluation"], run(out)["evaluation"]) == []
+        assert "train" not in run(out) and [file.name for file in out.iterdir()] == ["run.h5"]
+
+
+@both
+def test_a_shipped_controller_has_a_bare_name_works_at_other_sizes_and_brings_its_first_step(
+    task, call, tmp_path
+):
+    words = ["--train-size", 120, "--hidden", 6, 5, "--validation-size", 0, "--steps", 20]
+    own = config.make(task, {"steps": 20}).asked_from(1)
+    for more, first in (([], own), (["--first", 3], 3)):
+        out = tmp_path / str(first)
+        assert call(task, *words, *more, "--controller", task, "--out", out) == 0
+        state = run(out)["evaluation"]["qgd"]["state"]
+        assert np.isfinite(state[0, :, 0]).sum() == 21 - first
+        assert json.loads(run(out)["config"])["hidden"] == [6, 5]
+
+
+@both
+def test_several_controllers_are_compared_each_under_its_files_name(
+    task, call, copied, tmp_path, capsys
+):
+    here = copied(task)
+    paths = [here / "controller.h5", here / "other.h5", tmp_path / "again" / "controller.h5"]
+    paths[2].parent.mkdir()
+    for path in paths[1:]:
+        shutil.copy(paths[0], path)
+    words = ["--policies", "gd", "--iterates", 2, "--controller"]
+    assert call(task, "--out", tmp_path / "out", *words, *paths) == 0
+    assert "points above" in capsys.readouterr().out
+    runs = run(tmp_path / "out")["evaluation"]
+    assert sorted(runs) == ["gd", "qgd", "qgd again", "qgd other"]
+    for name in ("objective", "test_accuracy", "action"):  # one shares the other's plain steps
+        assert np.array_equal(runs["qgd"][name], runs["qgd other"][name])
+    line = refused(call, capsys, task, "--out", tmp_path / "more", *words, *paths[:1] * 3)
+    assert "a second one named qgd copied; rename it" in line
+
+
+def test_a_controller_that_is_damaged_or_none_is_one_line(call, straight, tmp_path, capsys):
+    image = bytearray((straight("lr") / "run.h5").read_bytes())
+    image[len(image) // 2] ^= 1
+    (tmp_path / "damaged.h5").write_bytes(image)
+    for path, wanted in ((tmp_path / "damaged.h5", "damaged"),
+                         (straight("lr") / "checkpoint.h5", "run_lr.py")):  # fmt: skip
+        words = ["--controller", path, "--out", tmp_path / "out"]
+        assert wanted in refused(call, capsys, "lr", *words)
+    assert not (tmp_path / "out").exists()
+
+
+# -- several seeds --------------------------------------------------------------------------------
+
+
+def test_several_seeds_are_trained_once_shown_in_a_table_and_a_failed_one_is_named(
+    call, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "run_lr.py")])  # what each seed is a process of
+
+    def trained(*words):
+        status = call("lr", "--episodes", 2, "--seeds", "0:2", "--out", tmp_path, *words)
+        return status, *capsys.readouterr()
+
+    (tmp_path / "seed-1").mkdir()
+    (tmp_path / "seed-1" / "checkpoint.h5").write_bytes(b"no checkpoint")
+    status, text, error = trained()
+    assert status == 2 and "seed-1 holds a run" in error
+    status, text, error = trained("--resume")
+    assert status == 2 and "seed-1: failed, error: " in text and "seed-0: done" in text
+    assert error == "error: seed-1 failed; the messages stand above\n"
+    (tmp_path / "seed-1" / "checkpoint.h5").unlink()
+    before, (status, text, error) = content(tmp_path), trained("--resume")
+    assert status == 0 and before.items() <= content(tmp_path).items()
+    assert [json.loads(run(tmp_path / f"seed-{k}")["config"])["seed"] for k in (0, 1)] == [0, 1]
+    rows = [line for line in text.splitlines() if re.match(r"seed-\d  ", line)]
+    assert len(rows) == 2 and "above armijo" in text and "settled on 0 of 2" in text
+    before = content(tmp_path)
+    assert command.main(TASKS["lr"], ["--resume", "--out", str(tmp_path), "--no-figures"]) == 0
+    assert content(tmp_path) == before
+
+
+STAND_IN = """
+import os, sys
+from pathlib import Path
+threads = [os.environ[k] for k in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+Path(f"called-{sys.argv[-1]}").write_text(" ".join([*threads, *sys.argv[1:]]))
+sys.exit("a line\\nerror: no luck" if sys.argv[-1] == "seed-2" else 0)
+"""
+
+
+@pytest.mark.parametrize("cores, workers, threads", [(8, 2, 4), (8, 3, 2), (2, 4, 1)])
+def test_each_seed_is_a_process_with_its_share_of_the_cores_and_fails_alone(
+    cores, workers, threads, tmp_path, monkeypatch, capsys
+):
+    start = seeds.local_process
+
+    def refuse_one(words, threads):
+        if words[-1] == "seed-1":
+            raise OSError(11, os.strerror(11))
+        return start(words, threads)
+
+    (tmp_path / "run_lr.py").write_text(STAND_IN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "run_lr.py")])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(seeds, "finish", lambda a, names: print("finish", *names))
+    monkeypatch.setattr(seeds, "local_process", refuse_one)
+    a = SimpleNamespace(workers=workers, quiet=True)
+    assert seeds.run_seeds(a, ["--M", "3"], {f"seed-{k}": 2 for k in range(4)}) == 2
+    for k in (0, 2, 3):
+        wanted = f"{threads} {threads} --M 3 --resume --no-figures --only seed-{k}"
+        assert Path(f"called-seed-{k}").read_text() == wanted
+    printed = capsys.readouterr()
+    assert "seed-2: failed, error: no luck" in printed.out and "finish seed-0 seed-3" in printed.out
+    assert "seed-1: failed, [Errno 11]" in printed.out and "seed-2" in printed.err
+
+
+# -- the table and the verdict --------------------------------------------------------------------
+
+
+def tree_of(task="lr", train=None, **accuracies):
+    """A run file's tree with these final accuracies, one per iterate."""
+    runs = {}
+    for name, accuracy in accuracies.items():
+        K, curve = len(accuracy), np.tile(np.array(accuracy)[:, None], (1, 3))
+        runs[name] = {f"{images}_accuracy": curve for images in ("test", "validation", "train")}
+        runs[name] |= {"objective": np.tile([3.0, 1.0, 2.0], (K, 1)), "gradients": np.full(K, 91),
+                       "seconds": np.ones(K)}  # fmt: skip
+    tree = {"data": "tiny", "task": task, "evaluation": runs}
+    tree["iterate_seeds"] = np.arange(len(accuracies.get("qgd", ())))
+    return tree | ({"train": train} if train else {})
+
+
+def test_the_table_has_means_deviations_gradients_and_paired_differences():
+    tree = tree_of(qgd=[0.2, 0.3, 0.5], gd=[0.1, 0.2, 0.3], armijo=[0.1, np.nan, 0.1])
+    lines = report.table(tree, ["gd", "armijo"]).splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == ["gd", "armijo", "qgd"]
+    assert "2.0000 +- 0.0000  0.2000 +- 0.0816         91     1.00" in lines[-3]
+    low, high = re.search(r"\+13\.3 \[\+(.*), \+(.*)\] on 3 of 3", lines[-3]).groups()
+    assert 10 <= float(low) < 13.3 < float(high) <= 20 and lines[-2].endswith("diverged")
+    text = report.table(tree_of(gd=[0.1], qgd=[0.2]), ["gd"])
+    assert "+-" not in text and "+10.0 on 1 of 1" in text
+
+
+def test_the_table_of_the_coefficient_shows_the_errors_and_several_controllers_a_row_each():
+    runs = {"gd": [0.1, 0.2], "qgd": [0.2, 0.3], "qgd other": [0.0, 0.1]}
+    lines = report.table(tree_of("reg", **runs), ["gd"]).splitlines()
+    assert "train error" in lines[2] and "validation error" in lines[2] and "0.8500" in lines[3]
+    assert lines[-2].split() == "qgd +10.0 on 2 of 2".split()
+    assert lines[-1].split() == "qgd other -10.0 on 0 of 2".split()
+
+
+@pytest.mark.parametrize("q, loss, expected", [
+    ([1.0] * 8, [3.0] * 8, "has settled"), ([1.0] * 7 + [1.1], [3.0] * 8, "NOT settled"),
+    ([1.0] * 8, [1.0] * 6 + [2.0] * 2, "NOT settled"), ([1.0] * 7, [1.0] * 7, "too few"),
+])  # fmt: skip
+def test_the_verdict_says_whether_the_training_has_settled(q, loss, expected):
+    zeros = np.zeros(len(q), int)
+    train = {"q_mean": np.array(q), "td_loss": np.array(loss), "diverged_at": zeros,
+             "rejected": zeros, "return": zeros}  # fmt: skip
+    assert expected in report.verdict(tree_of(train=train))
+
+
+def test_the_verdict_names_the_best_other_policy_and_how_far_it_is():
+    accuracies = dict(gd=[0.1, 0.2], armijo=[0.31, 0.36], step=[np.nan, 1.0], qgd=[0.3, 0.4])
+    text = report.verdict(tree_of(**accuracies))
+    assert "1.5 points of test accuracy above armijo" in text and "on 1 of 2 x_1" in text
+
+
+def test_the_time_that_is_left_counts_new_and_known_x_1_apart():
+    assert report.seconds_left([10.0], 20, 199, 0.2) == pytest.approx(19 * 10 + 180 * 2)
+    assert report.seconds_left([10.0] * 20 + [3.0], 20, 179, 0.2) == pytest.approx(179 * 3)
+    assert report.seconds_left([10.0] * 3, 3, 0, 0.2) == 0

@@ -1,0 +1,110 @@
+"""Each row of "To change X, touch this" in qgd_np/README.md, done on a copy of the project.
+
+The changed copy trains, traces, saves, draws and goes on; a controller made otherwise is refused.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[1]
+TINY = ["--data", "synthetic", "--train-size", "60", "--hidden", "5", "--steps", "10"]
+
+
+def edited(tmp_path, edits):
+    """A copy of the project in which the texts of some files are replaced: {file: {old: new}}."""
+    names = subprocess.run(["git", "-C", TOP, "ls-files", "*.py"], capture_output=True, text=True)
+    found = names.stdout.split() or [str(p.relative_to(TOP)) for p in TOP.rglob("*.py")]
+    for name in found:
+        if not name.startswith("tests"):
+            text = (TOP / name).read_text()
+            for old, new in edits.get(name, {}).items():
+                assert text.count(old) >= 1, (name, old)
+                text = text.replace(old, new)
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def run(top, script, *words):
+    """Run a run file of the copy; returns the finished process."""
+    return subprocess.run(
+        [sys.executable, script, *TINY, *map(str, words)],
+        cwd=top, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(top)},
+    )  # fmt: skip
+
+
+ACTION = {
+    "qgd_np/environment.py": {
+        "HALF, ACCEPT, RAISE = 0, 1, 2": "HALF, ACCEPT, RAISE, DOUBLE = 0, 1, 2, 2",
+        '"lr": ("half", "accept")': '"lr": ("half", "accept", "double")',
+    },
+    "qgd_np/algorithms.py": {
+        "ACCEPT, HALF, RAISE,": "ACCEPT, DOUBLE, HALF, RAISE,",
+        "elif a == ACCEPT:                                           # A1:7":
+            "elif a == DOUBLE:\n            alpha = 2 * alpha\n"
+            "        elif a == ACCEPT:                                       # A1:7",
+        "elif a == ACCEPT:                                       # A3:11":
+            "elif a == DOUBLE:\n                alpha = 2 * alpha\n"
+            "            elif a == ACCEPT:                                   # A3:11",
+    },
+    "run_lr.py": {'"accept": (': '"double": ("ours", "ours"), "accept": ('},
+}  # fmt: skip
+FEATURE = {
+    "qgd_np/environment.py": {
+        '"encoding", "alignment")': '"encoding", "alignment", "age")',
+        "Eq. 4, Eq. 6": "Eq. 4, Eq. 6, t/100",
+        "alignment if math.isfinite(alignment) else 1.0,":
+            "alignment if math.isfinite(alignment) else 1.0, len(F) / 100,",
+    },
+}  # fmt: skip
+REWARD = {
+    "qgd_np/algorithms.py": {
+        "r = p.c1 / max(f(x) - p.f_lb, p.gap)": "r = -p.c1 * f(x)",
+        "r = p.c2 / max(f(xbar) - p.f_lb, p.gap)": "r = -p.c2 * f(xbar)",
+    },
+}
+ACTIVATION = {
+    "qgd_np/lab/training.py": {
+        "self.dtype = data": "self.net.activation = lambda Z: np.tanh(Z, out=Z)\n        "
+        "self.net.derivative = lambda delta, A: np.multiply(delta, 1 - A * A, out=delta)\n        "
+        "self.dtype = data",
+    },
+}
+RECIPES = {"action": ACTION, "feature": FEATURE, "reward": REWARD, "activation": ACTIVATION}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_changed_copy_trains_traces_saves_draws_goes_on_and_is_told_apart(name, tmp_path):
+    top = edited(tmp_path, RECIPES[name])
+    first = run(top, "run_lr.py", "--episodes", 2, "--iterates", 1, "--trace", "--out", "run")
+    assert first.returncode == 0, first.stderr
+    assert (top / "run" / "run.h5").exists() and list((top / "run").glob("*.png"))
+    on = run(top, "run_lr.py", "--episodes", 3, "--iterates", 1, "--resume", "--out", "run")
+    assert on.returncode == 0, on.stderr
+    own = run(
+        top, "run_lr.py", "--controller", "run/controller.h5", "--iterates", 1, "--out", "own"
+    )
+    assert own.returncode == 0, own.stderr
+    controller = str(TOP / "qgd_np" / "controllers" / "lr.h5")
+    other = run(top, "run_lr.py", "--controller", controller, "--iterates", 1, "--out", "other")
+    if name in ("action", "feature"):
+        assert other.returncode == 2 and len(other.stderr.splitlines()) == 1
+        assert f"its {name}s is" in other.stderr and "here" in other.stderr
+    else:
+        assert other.returncode == 0, other.stderr
+
+
+def test_another_data_set_is_a_dataset_of_ones_own_arrays(tmp_path):
+    edits = {"qgd_np/images/__init__.py": {"    if source in (\"auto\", \"cifar10\"):": "    if source == \"mine\":\n"
+             "        rng = np.random.default_rng(0)\n"
+             "        parts = [rng.standard_normal((60, 50), np.float32), rng.integers(0, 3, 60)]\n"
+             "        return Dataset(source, *parts, *(p[:0] for p in parts), *parts, \"-\")\n"
+             "    if source in (\"auto\", \"cifar10\"):"}}  # fmt: skip
+    top = edited(tmp_path, edits)
+    done = run(top, "run_lr.py", "--data", "mine", "--episodes", 2, "--iterates", 1, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert "mine" in done.stdout
