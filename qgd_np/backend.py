@@ -1,7 +1,6 @@
 """NumPy on a CPU, CuPy on a GPU: the only file that imports cupy.
 
-The nets and the objective take their namespace from the arrays they are given. Random numbers are
-drawn on the host: a CPU and a GPU run see the same draws.
+The nets and the objective take their namespace from the arrays they are given.
 """
 
 import functools

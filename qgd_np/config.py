@@ -97,10 +97,7 @@ TASKS = {"lr": {}, "reg": REG}
 
 
 def make(task, *changes):
-    """The config of a task ("lr" or "reg") with changes on top, the last one winning; checked.
-
-    Raises ConfigError for a task or a value that is not known or out of its range.
-    """
+    """The config of a task, "lr" or "reg", with changes on top; ConfigError for what cannot be."""
     if task not in TASKS:
         raise ConfigError(f"task {task!r}: must be one of {', '.join(TASKS)}")
     values = {k: v for change in (TASKS[task], *changes) for k, v in change.items()}

@@ -1,7 +1,7 @@
 """The DQN Q(s; theta), the epsilon-greedy policy, experience replay (4.1) and the update, Eq. 10.
 
-The DQN lives on the host, also in a GPU run. As printed it is trained by plain gradient descent;
-Adam, a target network, the double-Q target and targets of several rewards are switches (D24).
+It lives on the host, also in a GPU run. As printed it is trained by plain gradient descent; Adam,
+a target network, the double-Q target and targets of several rewards are switches (D24).
 
 Shapes: S states in a minibatch, k actions, P parameters.
 """
@@ -49,7 +49,7 @@ class DQN:
 
     def greedy(self, s):
         """argmax_a Q(s; theta) of one state (6,); leaves Q(s) (k,) in `values`."""
-        self.values = self.q(s[None])[0]
+        self.values, self.explored = self.q(s[None])[0], False
         return int(np.argmax(self.values))
 
     def act(self, s):
@@ -129,11 +129,11 @@ class Memory:
     neither memory nor the time of a draw grows. rng: of the draws; label: for stored ones (D16).
     """
 
-    def __init__(self, p, rng, label=None):
+    def __init__(self, p, rng, label=None, features=None):
         self.p, self.rng, self.label = p, rng, label
         slots = p.A + p.B + 1  # one for the episode that is being played
         rows = slots * p.steps
-        self.s, self.s_next = np.zeros((2, rows, len(FEATURES)))
+        self.s, self.s_next = np.zeros((2, rows, features or len(FEATURES)))
         self.a, self.last = np.zeros((2, rows), np.int64)  # last: the row's episode's last row
         self.r, self.y = np.zeros((2, rows))
         self.over = np.zeros(rows, bool)  # no state after this one (D23, D27)

@@ -11,20 +11,13 @@ import numpy as np
 
 HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
 ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}  # D20, D31
-FEATURES = (
-    "hyper-parameter",
-    "objective",
-    "max objective",
-    "slope",
-    "encoding",
-    "alignment",
-)  # D32
+FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
 FEATURE_MAP = "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6"
 TINY = 1e-12
 
 
 class Features:
-    """The state s_t (6,) of section 3.2, each feature mapped monotonically to [-1, 1] (D8).
+    """The state s_t (6,) of section 3.2 (D32), each feature mapped monotonically to [-1, 1] (D8).
 
     f        the objective, or g
     F        its values f(x_1), ..., f(x_{t-1}); with none yet, [f(x_1)] (D11)
@@ -100,9 +93,8 @@ def returned(x_t, x, xbar, f, p):
 def ending(t, r, f_x, m_end, p):
     """(r, over): the reward of step t, and whether no state follows.
 
-    f_x: what must be finite; m_end: what the reward looks at, at the x* of an episode that ends
-    here (D10). Divergence earns nothing (D23); no state follows step T (D27), and what step T ends
-    in counts as if it were earned for ever (D28).
+    f_x must be finite, else nothing is earned (D23); no state follows step T (D27), and m_end, the
+    reward's measure at the x* of an episode that ends here, counts as if for ever (D28).
     """
     if not math.isfinite(f_x):
         return 0.0, True

@@ -49,10 +49,7 @@ def places(sizes):
 
 
 class MLP:
-    """A fully connected net: sigmoid hidden layers, identity output.
-
-    sizes: units per layer, inputs first, at least three, for example (3072, 100, 10).
-    """
+    """A fully connected net, sigmoid hidden layers and identity output; sizes: (3072, 100, 10)."""
 
     activation, derivative = staticmethod(sigmoid), staticmethod(through_sigmoid)
 

@@ -93,12 +93,10 @@ class Objective(Function):
     """
 
     def __init__(self, net, images, labels, loss="softmax"):
-        super().__init__(self._f, self._gradient, like=images)
+        f = lambda x: float(self._forward(x)[1]) / len(images)  # noqa: E731
+        super().__init__(f, self._gradient, like=images)
         self.net, self.images, self.loss = net, images, LOSSES[loss]
         self.targets = namespace(images).eye(net.sizes[-1], dtype=images.dtype)[labels].T  # (k, n)
-
-    def _f(self, x):
-        return float(self._forward(x)[1]) / len(self.images)
 
     @quiet
     def _gradient(self, x):

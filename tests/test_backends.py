@@ -19,12 +19,14 @@ import pytest
 import qgd_np
 from qgd_np import backend, config
 from qgd_np.algorithms import q_learning_alpha, q_learning_lambda
-from qgd_np.backend import DeviceError, namespace, to_device, to_host
+from qgd_np.backend import namespace, to_device, to_host
 from qgd_np.bench import __main__ as bench
 from qgd_np.dqn import DQN, Memory
 from qgd_np.environment import ACTIONS
 from qgd_np.fast.objective import LOSSES, ErrorRate, Objective
+from qgd_np.lab import device as devices
 from qgd_np.lab import policies
+from qgd_np.lab.device import DeviceError
 from qgd_np.lab.training import Log
 from qgd_np.mlp import MLP
 
@@ -224,14 +226,14 @@ def test_a_gpu_is_taken_if_it_is_there_and_never_silently_replaced(monkeypatch, 
     runtime.getDeviceProperties.return_value = {"name": b"a GPU"}
     fake = None if found is None else Mock(**{"cuda.runtime": runtime})
     monkeypatch.setattr(backend, "cupy", fake)
-    assert backend.choose("cpu") == backend.describe("cpu") == "cpu"
+    assert devices.choose("cpu") == devices.describe("cpu") == "cpu"
     if found == 1:
-        assert backend.choose("auto") == backend.choose("gpu") == "gpu"
-        assert backend.describe("gpu") == "gpu: a GPU"
+        assert devices.choose("auto") == devices.choose("gpu") == "gpu"
+        assert devices.describe("gpu") == "gpu: a GPU"
     else:
-        assert backend.choose("auto") == "cpu"
+        assert devices.choose("auto") == "cpu"
         with pytest.raises(DeviceError, match="CuPy is not installed|no .*device"):
-            backend.choose("gpu")
+            devices.choose("gpu")
 
 
 def test_a_fused_function_is_one_kernel_on_a_device_and_its_own_lines_on_the_host(device):
@@ -273,7 +275,7 @@ def test_the_bench_refuses_in_one_line(words, capsys, monkeypatch):
 
 # -- on a real GPU --------------------------------------------------------------------------------
 
-gpu = pytest.mark.skipif(backend.choose("auto") == "cpu", reason="there is no GPU")
+gpu = pytest.mark.skipif(devices.choose("auto") == "cpu", reason="there is no GPU")
 
 
 @gpu

@@ -1,108 +1,63 @@
-"""What figures.py and patterns.py promise: a picture for every kind of run, patterns told apart."""
+"""What qgd_np.figures promises: a picture for every kind of run, patterns and causes told apart."""
 
-import subprocess
-import sys
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.image import imread
 
-from qgd_np import config, files
-from qgd_np.bench import __main__ as bench
+from qgd_np import config, figures, files
 from qgd_np.environment import ACTIONS, FEATURE_MAP, FEATURES
-from qgd_np.figures import __main__ as figures
-from qgd_np.figures import drawing, patterns, pictures
-from qgd_np.lab import presets
+from qgd_np.figures import __main__ as command
+from qgd_np.figures import causes, drawing, patterns, pictures
 from qgd_np.mlp import MLP
 
-VALUE = {"lr": "alpha", "reg": "lambda"}
-LR = ("gd", "armijo", "nonmonotone", "pattern9", "qgd")
-REG = ("gd", "gd lambda 0", "qgd")
-MORE = ("adam 1e-3", "adam 3e-3", "l-bfgs", "alpha 0.1", "alpha 0.3", "alpha 0.5", "cosine", "step")
+LR, REG = ("gd", "armijo", "nonmonotone", "pattern9", "qgd"), ("gd", "gd lambda 0", "qgd")
+EVERY = ["training.png", "comparison.png", "pattern.png", "trace.png", "rule.png"]
 
 
-def actions_of(kind, T, rng):
-    """Actions (T,) whose alpha shows a pattern; 0 half, 1 accept."""
-    alternate = np.arange(T) % 2
-    a = np.ones(T, int)
-    if kind == 1:
-        a[: T // 5] = alternate[: T // 5]
-    if kind == 2:
-        a[T // 10 :] = 0
-    if kind == 3:
-        a[: T // 10], a[T - T // 7 :] = alternate[: T // 10], alternate[T - T // 7 :]
-    if kind == "random":
-        a = (rng.random(T) < 0.6).astype(int)
-    return a
+def curve(T, *pieces):
+    """alpha (T,) and actions (T,) for pieces (from step, to step, "half" or "alternate")."""
+    action, alpha = np.ones(T, np.int8), np.ones(T)
+    for start, end, kind in pieces:
+        action[start:end] = 0 if kind == "half" else np.arange(end - start) % 2
+    for t in range(T):
+        alpha[t] = 1.0 if action[t] else (alpha[t - 1] if t else 1.0) / 2
+    return alpha, action
 
 
-def values_of(actions, start):
-    """alpha_{t+1} or lambda_{t+1} after each action (T,)."""
-    value, values = start, []
-    for a in actions:
-        value = (value / 2, start, value * 1.25)[a]
-        values.append(value)
-    return np.array(values)
+def log_of(value, f, K, T, rng):
+    """A policy in /evaluation, which shows pattern 1 and is asked in the last fifth."""
+    f = f + np.exp(-np.arange(T) / 30) + 0.1 * rng.random((K, T))
+    alpha, action = curve(T, (0, T // 5, "alternate"))
+    state = rng.uniform(-1, 1, (K, T, len(FEATURES)))
+    state[:, : 4 * T // 5] = np.nan
+    return {"objective": f, "test_accuracy": 0.7 - 0.18 * f, "state": state,
+            "action": np.tile(action, (K, 1)), value: np.tile(alpha, (K, 1))}  # fmt: skip
 
 
-def evaluation(task, K, T, kind, more, rng):
-    """/evaluation: accuracies and losses (K, T) that look like CIFAR-10's."""
-    tree, t = {}, np.arange(1, T + 1) / 100
-    names = (LR if task == "lr" else REG) + (MORE if more else ())
-    for i, name in enumerate(names):
-        noise = rng.standard_normal((K, T)) * (0.25 if name == "gd" else 0.03) * np.exp(-t)
-        f = 1.6 + 0.07 * i + 0.9 * np.exp(-3 * t) + np.abs(noise)
-        action = np.array([actions_of(kind if name == "qgd" else 0, T, rng) for _ in range(K)])
-        if task == "reg" and name == "qgd":
-            action = rng.integers(0, 3, (K, T))
-        tree[name] = {
-            "objective": f,
-            "test_accuracy": 0.7 - 0.18 * f,
-            "action": action.astype(np.int8),
-            VALUE[task]: np.array([values_of(a, 1.0 if task == "lr" else 0.01) for a in action]),
-            "seconds": np.ones(K),
-        }
-    return tree
-
-
-def train_log(task, E, T, diverging, rng):
-    """/train of E episodes; a diverging one explodes in its last third."""
-    e = np.arange(E)
-    loss = np.exp(-e / 40 + 0.3 * rng.standard_normal(E)) / 10
-    log = {
-        "td_loss": loss, "return": 60 - 20 * np.exp(-e / 20) + rng.standard_normal(E),
-        "epsilon": np.maximum(0.1, 1 - e / 50), "seconds": np.ones(E),
-        "q_mean": 40 * (1 - np.exp(-e / 15)), "test_accuracy": 0.4 - 0.1 * np.exp(-e / 30),
-        "diverged_at": np.zeros(E, np.int64), "rejected": np.zeros(E, np.int64),
-    }  # fmt: skip
-    log["objective"] = 2.4 - 0.7 * np.arange(T) / T + 0.05 * rng.standard_normal((E, T))
-    log["reward"] = log[VALUE[task]] = np.ones((E, T))
-    log["action"] = np.ones((E, T), np.int8)
-    if diverging:
-        late = np.arange(2 * E // 3, E)
-        log["td_loss"][late] = 10.0 ** np.minimum(12 * (late - late[0]), 300)
-        log["td_loss"][late[-3:]] = [np.inf, np.nan, np.nan][-len(late[-3:]) :]
-        log["q_mean"][late], log["rejected"][late[1:]] = -log["td_loss"][late], late[1:]
-        log["diverged_at"][late[::2]] = T
-        log["objective"][late[::2], T // 2 :] = np.nan
-    return log
-
-
-def run_tree(task="lr", K=3, T=100, E=60, kind=3, seed=0, more=False, diverging=False,
-             data="cifar10"):  # fmt: skip
-    """A run file's tree, in the shape that command.py writes."""
-    rng = np.random.default_rng(seed)
-    p = config.make(task, dict(steps=T, episodes=E, seed=seed, M=min(5, T)))
+def run_tree(task="lr", K=3, T=30, E=12, seed=0, policies=(), **root):
+    """A run file's tree; root: attributes and groups at the root."""
+    rng, e, none = np.random.default_rng(seed), np.arange(E), np.zeros(E, np.int64)
+    p = vars(config.make(task, dict(steps=T, episodes=E, seed=seed)))
     net = MLP((len(FEATURES), 32, 16, len(ACTIONS[task])))
     dqn = {"features": list(FEATURES), "feature_map": FEATURE_MAP, "actions": list(ACTIONS[task])}
-    dqn |= {"sizes": np.array(net.sizes), "M": p.M}
     for i, (W, b) in enumerate(net.layers(net.initialise(rng, np.float64)), 1):
         dqn |= {f"W{i}": 2 * W, f"b{i}": b}
-    return {
-        "task": task, "config": config.to_json(p), "version": "1.0.0", "data": data,
-        "device": "cpu", "threads": 1, "iterate_seeds": np.arange(1000, 1000 + K),
-        "train": train_log(task, E, T, diverging, rng), "dqn": dqn,
-        "evaluation": evaluation(task, K, T, kind, more, rng),
+    train = {
+        "td_loss": rng.random(E) * np.exp(-e / 9), "q_mean": 40 - 40 * 0.9**e, "return": e / 9,
+        "epsilon": 0.9**e, "test_accuracy": 0.4 - 0.1 * 0.9**e, "diverged_at": none,
+        "rejected": none.copy(), "objective": 2 + rng.random((E, T)),
     }  # fmt: skip
+    value, names = ("alpha", LR) if task == "lr" else ("lambda", REG)
+    logs = [log_of(value, 1.6 + i / 20, K, T, rng) for i in range(len(names) + len(policies))]
+    return {
+        "kind": "run", "task": task, "config": json.dumps(p), "data": "cifar10", "train": train,
+        "dqn": dqn | {"sizes": np.array(net.sizes)},
+        "evaluation": dict(zip([*names, *policies], logs, strict=True)),
+    } | root  # fmt: skip
 
 
 def write(folder, tree):
@@ -111,211 +66,205 @@ def write(folder, tree):
     return folder / "run.h5"
 
 
-def sound(pictures):
-    """Whether the files are PNG pictures that show something."""
-    from matplotlib.image import imread
-
-    return pictures and all(p.stat().st_size > 8000 and imread(p).std() > 0.05 for p in pictures)
+def loaded(folder, **of_tree):
+    return drawing.load(write(folder, run_tree(**of_tree)))
 
 
-# -- every preset draws ---------------------------------------------------------------------------
+def drawn(paths, preset, out):
+    """Draw; the names of the pictures, which are in `out` and show something."""
+    found = figures.draw(paths, preset, out)
+    assert all(p.parent == out and imread(p).std() > 0.05 for p in found)
+    return [p.name for p in found]
 
 
-@pytest.mark.parametrize("preset", presets.PRESETS)
-def test_each_preset_draws_its_pictures(preset, tmp_path):
-    tasks, runs = presets.PRESETS[preset]
-    files = [
-        write(tmp_path / name, run_tree(tasks[-1], E=12, T=30, seed=i, kind=i % 4))
-        for i, name in enumerate(list(runs)[:4])
-    ]
-    pictures = figures.draw(files, preset, tmp_path)
-    every = ["training", "comparison", "pattern", "rule"]
-    expected = every if preset in ("default", "paper") else [preset]
-    assert [p.name for p in pictures] == [f"{name}.png" for name in expected]
-    assert {p.parent for p in pictures} == {tmp_path}
-    assert sound(pictures)
+@pytest.mark.parametrize("preset", ["default", "fig1", "adam", "fig3", "fig8", "fig12", "causes"])
+def test_a_preset_draws_its_pictures_and_prints_its_table(preset, tmp_path, capsys):
+    assert {*figures.OWN} - {"seeds"} == {*command.PRESETS} - {"default", "paper"}
+    names = {"causes": ["paper", "all"], "fig8": "abc", "adam": "ab"}.get(preset, [""])
+    task = "reg" if preset == "fig12" else "lr"
+    paths = [write(tmp_path / k, run_tree(task, seed=i)) for i, k in enumerate(names)]
+    assert drawn(paths, preset, tmp_path) == (EVERY if preset == "default" else [f"{preset}.png"])
+    assert bool(capsys.readouterr().out) == (preset in ("fig8", "causes"))
 
 
 @pytest.mark.filterwarnings("error")
-def test_episodes_and_policies_that_diverge_are_drawn_without_a_warning(tmp_path):
-    tree = run_tree(E=30, diverging=True, more=True, data="synthetic")
+def test_what_diverges_is_drawn_without_a_warning(tmp_path):
+    tree = run_tree(T=100, policies=("l-bfgs", "cosine", "step", "qgd $b$"))
+    logs, train = tree["evaluation"], tree["train"]
     for name in ("gd", "l-bfgs", "qgd"):
-        for values in (tree["evaluation"][name][key] for key in ("objective", "test_accuracy")):
+        for values in (logs[name]["objective"], logs[name]["test_accuracy"]):
             values[0, 40], values[0, 41:] = np.inf, np.nan
-    tree["evaluation"]["step"]["objective"][:] = np.nan
-    tree["evaluation"]["cosine"]["objective"][:, 50:] = 1e30
+    logs["step"]["objective"][:], logs["cosine"]["objective"][:, 50:] = np.nan, 1e30
+    train["td_loss"][8:] = 1e9, 1e200, np.inf, np.nan
+    train["q_mean"][8:], train["rejected"][8:] = -train["td_loss"][8:], range(4)
+    train["diverged_at"][8:], train["objective"][8:, 50:] = 51, np.nan
     path = write(tmp_path, tree)
-    assert sound(figures.draw([path], "default", tmp_path))
-    assert sound(figures.draw([path], "fig3", tmp_path))
+    assert drawn([path], "default", tmp_path) and drawn([path], "fig3", tmp_path)
+    names = [row[0] for row in pictures.policies(drawing.load(path))]
+    assert "Q-gradient descent\n(1 of 3 diverged)" in names and r"qgd \$b\$" in names
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("task", ["lr", "reg"])
 def test_one_step_one_episode_and_one_iterate_are_enough(task, tmp_path):
-    path = write(tmp_path, run_tree(task, K=1, T=1, E=1))
-    assert sound(figures.draw([path], "default", tmp_path))
+    expected = [name for name in EVERY if task == "lr" or name != "trace.png"]
+    assert drawn([write(tmp_path, run_tree(task, K=1, T=1, E=1))], "default", tmp_path) == expected
 
 
-def test_a_run_with_a_given_controller_has_no_picture_of_a_training(tmp_path):
-    tree = run_tree(T=2, K=1)
-    del tree["train"]
-    path = write(tmp_path, tree)
-    for preset in ("default", "fig1"):
-        names = [p.name for p in figures.draw([path], preset, tmp_path)]
-        assert names == ["comparison.png", "pattern.png", "trace.png", "rule.png"]
+def test_without_a_training_or_a_comparison_the_rest_is_drawn(tmp_path):
+    given, alone = run_tree(T=5), run_tree(T=5)
+    del given["train"], alone["evaluation"]
+    assert drawn([write(tmp_path, given)], "fig1", tmp_path) == EVERY[1:]
+    for preset, tree in (("fig7", alone), ("causes", run_tree(K=0))):
+        assert drawn([write(tmp_path, tree)], preset, tmp_path) == EVERY[:1]
+    assert [p.name for p in figures.several([tmp_path / "run.h5"] * 2, tmp_path)] == ["seeds.png"]
 
 
-def test_the_title_says_synthetic_and_the_caption_names_the_run(tmp_path):
-    run = drawing.load(write(tmp_path, run_tree(data="synthetic", seed=7)))
+def test_the_comparison_says_on_what_and_what_is_returned(tmp_path):
+    run = loaded(tmp_path, data="synthetic", seed=7)
     fig = pictures.comparison([run])
-    assert fig.get_suptitle().startswith("SYNTHETIC IMAGES")
-    for fact in ("synthetic", "n = 2000", "T = 100", "hidden 100", "seed 7", "K = 3"):
+    assert fig.get_suptitle().startswith("SYNTHETIC IMAGES, NOT CIFAR-10")
+    for fact in ("synthetic", "n = 2000", "T = 30", "hidden 100", "seed 7", "K = 3", "the better"):
         assert fact in fig.get_supxlabel()
-    real = drawing.load(write(tmp_path, run_tree()))
-    assert "SYNTHETIC" not in pictures.comparison([real]).get_suptitle()
+    end, accuracy, _ = fig.axes
+    rows = {text.get_text(): to_hex(text.get_color()) for text in end.get_yticklabels()}
+    assert rows["Q-gradient descent"] == drawing.RED.lower() and "Figure 9's shape" in rows
+    finals = [log["test_accuracy"][:, -1].mean() for log in run.evaluation.values()]
+    dots = [line.get_xydata()[0] for line in accuracy.get_lines() if line.get_marker() == "o"]
+    assert sorted(y for x, y in dots if x == 30) == pytest.approx(sorted(finals))
+    run.train, run.controller = None, "mine.h5"
+    caption = pictures.comparison([run]).get_supxlabel()
+    assert "controller mine.h5" in caption and "seed" not in caption
 
 
-def test_q_gradient_descent_is_red_and_gradient_descent_blue(tmp_path):
-    for task in ("lr", "reg"):
-        run = drawing.load(write(tmp_path, run_tree(task)))
-        lines = pictures.comparison([run]).axes[0].get_lines()
-        colours = {line.get_label(): line.get_color() for line in lines}
-        assert colours["Q-gradient descent"] == drawing.RED
-        assert colours["gradient descent"] == drawing.BLUE
+def test_the_rule_is_drawn_at_features_of_visited_states(tmp_path):
+    run = loaded(tmp_path)
+    (s, a), (ground, dots) = run.visited, pictures.rule([run]).axes[1].collections
+    assert len(s) == 18 and np.array_equal(dots.get_offsets(), s[:, [1, 3]])
+    assert [to_hex(c) for c in dots.get_facecolors()] == [pictures.ACTIONS[k].lower() for k in a]
+    A = s[np.argmin((s[:, 1] + 1) ** 2 + (s[:, 3] - 1) ** 2)]  # nearest the corner above left
+    A[1], A[3] = -1, 1
+    for i in (1, 2, 3):
+        Z = A @ run.dqn[f"W{i}"] + run.dqn[f"b{i}"]
+        A = 1 / (1 + np.exp(-Z))
+    assert ground.get_array()[-1, 0] == Z.argmax()
 
 
-# -- errors and the command line ------------------------------------------------------------------
+def test_a_picture_of_a_pattern_claims_a_figure_only_if_it_shows_it(tmp_path):
+    run = loaded(tmp_path, T=100)
+    assert "pattern 1 (Figure 7)" in patterns.pattern([run]).get_suptitle()
+    run.qgd["alpha"][:] = 1.0
+    fig = patterns.pattern([run])
+    assert "Figure" not in fig.get_suptitle() and "none of the paper's" in fig.get_suptitle()
+    first = [line.get_xdata()[0] for line in fig.axes[0].get_lines() if line.get_linestyle() == ":"]
+    assert first == [81]  # where the DQN is asked
 
 
-@pytest.mark.parametrize("part", ["evaluation", "evaluation/qgd", "dqn", "train/rejected"])
-def test_a_file_without_results_is_an_error_of_one_line(part, tmp_path, capsys):
-    tree = run_tree(T=2, E=2)
-    *groups, name = part.split("/")
-    del (tree[groups[0]] if groups else tree)[name]
-    assert figures.main([str(write(tmp_path, tree))]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_several_seeds_lie_over_one_another_beside_what_they_end_at(tmp_path):
+    runs = [loaded(tmp_path / f"seed-{k}", seed=k) for k in range(3)]
+    end, *left = pictures.training(runs, panels=3).axes
+    names = [text.get_text() for text in end.get_yticklabels()]
+    assert names[:3] == ["seed-0", "seed-1", "seed-2"] and "Armijo" in names and len(names) == 7
+    loss = [line.get_ydata() for line in left[0].get_lines() if len(line.get_xdata()) == 12]
+    assert np.array_equal(loss, [run.train["td_loss"] for run in runs])
 
 
-def test_a_full_disk_is_an_error_of_one_line_and_leaves_the_old_picture(tmp_path, monkeypatch):
-    path = write(tmp_path, run_tree(T=2, E=2))
-    (tmp_path / "fig10.png").write_text("old")
+def test_what_cannot_be_drawn_is_an_error_of_one_line(tmp_path, monkeypatch, capsys):
+    path = write(tmp_path / "run", run_tree(T=2, E=2, preset="fig1"))
+    other = write(tmp_path / "controller", {"kind": "controller"})
+    (tmp_path / "empty").mkdir()
 
     def full(*paths):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(drawing.os, "replace", full)
-    with pytest.raises(files.FileError, match="cannot be written") as error:
-        figures.draw([path], "fig10", tmp_path)
-    assert "\n" not in str(error.value)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["fig10.png", "run.h5"]
-    assert (tmp_path / "fig10.png").read_text() == "old"
+    def refused(*words):
+        assert command.main(list(map(str, words))) == 2
+        return capsys.readouterr().err.count("\n") == 1
+
+    assert refused(other) and refused(tmp_path / "empty") and refused("none.h5") and refused()
+    assert refused(path, "--preset", "causes")
+    (path.parent / "fig1.png").write_text("old")
+    monkeypatch.setattr(files.os, "replace", full)
+    assert refused(path) and (path.parent / "fig1.png").read_text() == "old"
+    assert len(list(path.parent.iterdir())) == 2
 
 
-def test_the_command_draws_what_the_folder_is_named_after(tmp_path, capsys):
-    for i in range(2):
-        write(tmp_path / "lr-fig7-0" / f"seed-{i}", run_tree(T=20, E=2, seed=i))
-    single = write(tmp_path / "lr-fig10-3", run_tree(T=20, E=2))
-    assert figures.main([str(tmp_path / "lr-fig7-0"), str(single), "--preset", "fig7"]) == 0
-    assert (single.parent / "fig7.png").exists()
-    (tmp_path / "lr-fig7-0" / "fig7.png").unlink()
-    assert figures.main([str(tmp_path / "lr-fig7-0")]) == 0
-    assert (tmp_path / "lr-fig7-0" / "fig7.png").exists()
-    assert figures.main([str(single)]) == 0
-    assert (single.parent / "fig10.png").exists()
-    (tmp_path / "empty").mkdir()
-    assert figures.main([str(tmp_path / "empty")]) == 2
-    assert figures.main([str(tmp_path / "none.h5")]) == 2
-    assert figures.main([]) == 2
-    assert figures.main([str(single), "--preset", "causes"]) == 2
-    assert capsys.readouterr().err.count("\n") == 4
+def test_the_command_draws_what_each_run_drew_whatever_the_folders_are_called(tmp_path):
+    for k in range(2):
+        write(tmp_path / "fig1" / f"seed-{k}", run_tree(T=20, E=2, seed=k, preset="fig7"))
+        own = run_tree(E=2, preset="fig6", flags='{"seeds": "0:2"}')
+        write(tmp_path / "$x$" / f"a$b_{{^{k}", own)
+        write(tmp_path / f"n-{k}", run_tree(E=2, seed=k, preset="fig10"))
+    assert command.main([str(tmp_path)]) == 0
+    expected = ["$x$/seeds.png", "fig1/fig7.png", "n-0/fig10.png", "n-1/fig10.png"]
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png")) == expected
 
 
-def test_a_gallery_of_several_runs_has_a_folder_for_each_and_touches_no_run(tmp_path):
-    for name in ("one", "two"):
-        write(tmp_path / "runs" / name, run_tree(T=20, E=2))
-    assert figures.main([str(tmp_path / "runs"), "--gallery", str(tmp_path / "small")]) == 0
-    drawn = {path.parent.name for path in (tmp_path / "small").glob("*/training.png")}
-    assert drawn == {"one", "two"} and not list((tmp_path / "runs").rglob("*.png"))
+def test_a_gallery_holds_small_pictures_and_touches_no_run(tmp_path):
+    for k, name in enumerate(("one", "two")):
+        write(tmp_path / "runs" / name, run_tree(T=20 + k, E=2, preset="fig6"))
+    gallery = tmp_path / "small"
+    words = [tmp_path / "runs", tmp_path / "runs" / "one" / "run.h5", "--gallery", gallery]
+    assert command.main([*map(str, words), "--preset", "fig2"]) == 0
+    found = sorted(gallery.rglob("*.png"))
+    assert found == [gallery / k for k in ("fig2.png", "one/fig2.png", "two/fig2.png")]
+    assert all(imread(p).shape[1] == 630 and p.stat().st_size < 40_000 for p in found)
+    assert len(list(tmp_path.rglob("*.png"))) == 3
 
 
-def test_a_folder_of_any_name_is_drawn(tmp_path):
-    for k, name in enumerate(("a$b_{^$", "$x$")):
-        write(tmp_path / name, run_tree(T=20, E=2, seed=k))
-    for preset in ("fig1", "fig7"):
-        assert figures.main([str(tmp_path), "--preset", preset]) == 0
-
-
-def test_an_interrupt_is_one_line(tmp_path, monkeypatch, capsys):
-    def stop(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(figures, "draw", stop)
-    assert figures.main([str(write(tmp_path, run_tree(T=2, E=2)))]) == 130
-    monkeypatch.setattr(bench, "measure", stop)
-    assert bench.main(["--sizes", "10"]) == 130
-    assert capsys.readouterr().err == "stopped\nstopped\n"
-
-
-def test_the_caption_names_the_controller_of_a_run_without_training(tmp_path):
-    tree = run_tree(T=5, E=2)
-    trained = drawing.load(write(tmp_path / "a", tree))
-    del tree["train"]
-    old = drawing.load(write(tmp_path / "b", tree))
-    given = drawing.load(write(tmp_path / "c", tree | {"controllers": ["mine.h5", "b.h5"]}))
-    captions = [drawing.canvas([run], "")[0].get_supxlabel() for run in (trained, old, given)]
-    assert "seed 0" in captions[0] and "seed" not in captions[1]
-    assert "controller mine.h5" in captions[2] and "seed" not in captions[2]
-
-
-def test_drawing_needs_no_pyplot_and_so_no_screen():
-    code = "import sys, qgd_np.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-# -- the patterns ---------------------------------------------------------------------------------
-
-
-def curve(T, *pieces):
-    """alpha (T,) for pieces (from step, to step, "accept", "half" or "alternate")."""
-    action = np.ones(T, int)
-    for start, end, kind in pieces:
-        action[start:end] = 0 if kind == "half" else np.arange(end - start) % 2
-    return values_of(action, 1.0), action
-
-
-@pytest.mark.parametrize(
-    "wanted, pieces",
-    [
-        (1, [(0, 20, "alternate")]),
+def test_a_pattern_is_told_by_its_curve_at_any_length_and_rate():
+    cases = [
         (1, [(0, 15, "half")]),
-        (2, [(0, 100, "half")]),
-        (2, [(30, 100, "half")]),
         (2, [(0, 40, "alternate"), (40, 100, "half")]),
-        (3, [(0, 10, "alternate"), (85, 100, "alternate")]),
-        (3, [(0, 12, "half"), (88, 100, "half")]),
         (3, [(5, 25, "alternate"), (90, 100, "alternate")]),
         (0, []),
         (0, [(0, 100, "alternate")]),
         (0, [(90, 100, "alternate")]),
+        (0, [(k, k + 10, "half") for k in range(0, 99, 11)]),  # a saw
         (0, [(40, 60, "half")]),
-    ],
-)
-def test_a_pattern_is_told_by_its_curve_at_any_length_and_rate(wanted, pieces):
-    for scale in (1, 3):
-        alpha, action = curve(100 * scale, *[(scale * a, scale * b, k) for a, b, k in pieces])
-        assert patterns.classify(alpha, action) == wanted
-        assert patterns.classify(0.1 * alpha) == wanted
+    ]
+    for wanted, pieces in cases:
+        for k in (1, 3):
+            alpha, _ = curve(100 * k, *[(k * a, k * b, kind) for a, b, kind in pieces])
+            assert patterns.classify(alpha) == patterns.classify(0.1 * alpha) == wanted
+    diverged = np.where(np.arange(100) < 60, 0.5 ** np.arange(100), np.nan)
+    assert not any(patterns.classify(diverged[:T]) for T in (0, 1, 9, 100))  # 9: too short
 
 
-def test_short_and_diverged_episodes_show_no_pattern():
-    alpha, action = curve(100, (0, 100, "half"))
-    alpha[60:] = np.nan
-    assert patterns.classify(alpha, action) == 0
-    for T in (0, 1, 2, 9):
-        assert patterns.classify(np.full(T, 0.5) ** np.arange(T)) == 0
+def test_the_pattern_table_counts_what_most_iterates_of_a_run_show(tmp_path):
+    runs = [loaded(tmp_path / f"seed-{k}", T=100) for k in range(2)]
+    runs[0].qgd["alpha"][:2], runs[1].qgd["alpha"][:] = 0.5 ** np.arange(100), 1
+    *_, first, _, counts = patterns.table(runs).splitlines()
+    final = f"{runs[0].qgd['test_accuracy'][:, -1].mean():.3f}"
+    assert first.split()[:7] == ["seed-0", "pattern", "2", "[2,", "2,", "1]", final]
+    assert "pattern 2: 1 of 2" in counts and "none of the three: 1 of 2" in counts
 
 
-def test_random_actions_seldom_show_a_pattern():
-    rng = np.random.default_rng(0)
-    episodes = [values_of((rng.random(100) < 0.6).astype(int), 1.0) for _ in range(50)]
-    assert sum(patterns.classify(alpha) > 0 for alpha in episodes) <= 10
+def trained(loss, q=(1.0,), rejected=0, row="paper"):
+    """A run with this TD loss and mean Q over its episodes, and two greedy steps."""
+    train = {"td_loss": np.array(loss, float), "q_mean": np.resize(q, len(loss)).astype(float),
+             "rejected": np.full(len(loss), rejected)}  # fmt: skip
+    qgd = {"action": np.array([[1, 0], [1, 1]]), "test_accuracy": np.array([[0, 0.3], [0, 0.5]])}
+    p = SimpleNamespace(train_size=1, episodes=len(loss))
+    return SimpleNamespace(train=train, qgd=qgd, folder=SimpleNamespace(name=row), data="it", p=p)
+
+
+def test_a_loss_that_rose_tenfold_or_left_the_finite_numbers_explodes():
+    for exploded, loss, rejected in [
+        (True, [1] * 10 + [0.01] * 5 + [0.9] * 5, 0),
+        (False, [1] * 10 + [0.1] * 5 + [0.9] * 5, 0),
+        (False, [1] * 10 + [0.01] * 5 + [0.9] + [0.01] * 4, 0),
+        (True, [1] * 20, 1),
+        (True, [1] * 19 + [np.inf], 0),
+        (True, [1] * 10 + [np.nan] * 10, 0),
+    ]:
+        assert causes.measures(trained(loss, rejected=rejected))["explodes"] == exploded
+
+
+def test_the_measures_of_a_run_by_hand_and_their_table():
+    m = causes.measures(trained([4] * 2 + [1] * 16 + [2] * 2, [5] * 15 + [10, 9, 11, 10, 10]))
+    assert list(m.values()) == pytest.approx([4, 2, 100 * 2 / 10, 20, False, 75, 0.4])
+    runs = [trained([1] * 10, row=row) for row in ("all", "paper", "paper", "unknown")]
+    lines = causes.table(runs).splitlines()[-2:]
+    assert [line.split()[0] for line in lines] == ["paper", "all"] and "0 of 2" in lines[0]
+    assert all(line.endswith("0.4 (0.400 to 0.400)") for line in lines)

@@ -344,7 +344,7 @@ def test_a_signal_ends_slow_steps_within_one_step_and_two_seconds(
 
     for n in range(30, 60):
         at_call(monkeypatch, Objective, "gradient", n, slow)
-    threading.Timer(0.5, send).start()
+    at_call(monkeypatch, Objective, "gradient", 29, threading.Timer(0.5, send).start)
     assert call("lr", "--out", tmp_path, "--episodes", EPISODES) == 130
     assert time.monotonic() - sent[0] < 2.2
     assert f"0 of {EPISODES} episodes are saved" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from ..config import UserError, make
 from ..dqn import DQN, Memory
 from ..fast.line import blocks
 from ..fast.objective import Objective
+from ..lab.device import blas_threads, choose, describe, synchronize
 from ..lab.training import Log, Scripted
 from ..mlp import MLP
 
@@ -43,7 +44,7 @@ def measure(n, device, episodes):
 
 def best_of(function, device="cpu", repeats=25):
     """The shortest of several runs of function(), device included."""
-    call = lambda: (function(), backend.synchronize(device))  # noqa: E731
+    call = lambda: (function(), synchronize(device))  # noqa: E731
     call()  # not timed: first touches of memory, start of threads
     return 1e3 * min(timeit.repeat(call, number=1, repeat=repeats))
 
@@ -93,7 +94,7 @@ def torch_step(images, device):
     """f and its gradient in torch, on the same device, to be called."""
     import torch
 
-    torch.set_num_threads(backend.blas_threads())
+    torch.set_num_threads(blas_threads())
     torch.backends.cuda.matmul.allow_tf32 = "CUPY_TF32" in os.environ
     images = torch.as_tensor(backend.to_host(images), device="cuda" if device == "gpu" else "cpu")
     labels = torch.arange(len(images), device=images.device) % SIZES[-1]
@@ -149,8 +150,8 @@ def main(argv=None):
     if min(*arguments.sizes, arguments.episodes) < 1:
         parser.error("--sizes and --episodes must be 1 or more")
     try:
-        device = backend.choose(arguments.device, arguments.tf32)
-        machine = f"{backend.describe(device)}, {backend.blas_threads()} BLAS threads"
+        device = choose(arguments.device, arguments.tf32)
+        machine = f"{describe(device)}, {blas_threads()} BLAS threads"
         for n in arguments.sizes:
             try:
                 rows[n] = measure(n, device, arguments.episodes)

@@ -1,8 +1,7 @@
-"""What every picture shares: reading a run file to draw from it, colours, canvas and curves."""
+"""What every picture shares: run files, colours, the canvas, curves and rows of dots."""
 
-import contextlib
-import os
-import textwrap
+import io
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,85 +9,56 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image  # matplotlib brings it
 
-from .. import config
-from ..files import FileError, read
-from ..mlp import MLP
+from .. import config, files
 
 STYLE = {"font.size": 8, "axes.titlesize": 8, "axes.grid": True, "grid.alpha": 0.3,
          "legend.fontsize": 7, "lines.linewidth": 1.2, "axes.axisbelow": True}  # fmt: skip
-BLUE, RED, GREY = "#1f5fc4", "#d62728", "0.55"
-COLOURS = {  # of a policy, the same in every picture; after Okabe and Ito
-    "gd": (BLUE, "-"), "qgd": (RED, "-"), "armijo": ("#E69F00", "-"),
-    "nonmonotone": ("#009E73", "-"), "pattern9": ("#9467bd", "-"), "gd lambda 0": ("#56B4E9", "--"),
-    "adam 1e-3": ("black", ":"), "adam 3e-3": ("black", "--"), "l-bfgs": ("black", "-."),
-    "alpha 0.1": ("0.6", ":"), "alpha 0.3": ("0.6", "--"), "alpha 0.5": ("0.6", "-."),
-    "cosine": ("#8c564b", "--"), "step": ("#8c564b", ":"), "search": ("black", "-"),
-    "1 half": ("#E69F00", ":"), "2 halves": ("#E69F00", "--"), "3 halves": ("#E69F00", "-."),
-    "1 raise": ("#009E73", ":"), "2 raises": ("#009E73", "--"),
-}  # fmt: skip
-SERIES = (BLUE, "#E69F00", "#009E73", RED, "#9467bd", "#56B4E9", "black")  # several runs
-ACTION_COLOURS = {"half": "#8fc1e8", "accept": "#f5c97a", "raise": "#7ccbb0"}
-NAMES = {"gd": "gradient descent", "qgd": "Q-gradient descent"}
-VALUE = {"lr": "alpha", "reg": "lambda"}
-SYMBOL = {"alpha": r"$\alpha_{t+1}$", "lambda": r"$\lambda_{t+1}$"}
-STEP, EPISODE, OBJECTIVE = "step t", "episode e", r"$f(x_{t+1})$"
-AXES = ("$f(x_t)$", "max f of the past steps", "slope along $d_t$")
-TYPICAL = (0.0, 0.1, -0.3, 0.2, 0.0, 0.5)  # features late in an episode
-LOGGED = ("td_loss", "q_mean", "return", "epsilon", "objective", "test_accuracy", "diverged_at",
-          "rejected")  # fmt: skip
-DECADES = 12  # on a log axis, at most
-SHOWN = 15  # panels in a picture of many runs, at most
+# after Okabe and Ito: the colour-blind can tell them apart
+BLUE, RED, ORANGE, GREEN = "#0072B2", "#CC3311", "#E69F00", "#009E73"
+SKY, PINK, GREY = "#56B4E9", "#CC79A7", "#8C8C8C"
+POLICIES = {  # name in the pictures, colour and line
+    "gd": ("gradient descent", BLUE, "-"),
+    "qgd": ("Q-gradient descent", RED, "-"),
+    "armijo": ("Armijo", ORANGE, "--"),
+    "nonmonotone": ("nonmonotone", SKY, "-."),
+    "pattern9": ("Figure 9's shape", "black", "--"),
+}
+OBJECTIVE, VALUE = r"$f(x_{t+1})$", r"$\%s_{t+1}$"
+BETTER = ", the better of the last candidate and the accepted iterate"  # D10
 
 
 def load(path):
-    """A run file as folder, value (alpha or lambda), data, p, theta, dqn, evaluation and train.
+    """A run file to draw from: its tree as attributes, and path, folder, config p, value, K.
 
-    train is None for a run with --controller. Raises FileError for a file without results.
+    Of the closing comparison, if any: qgd, armijo, and visited, states (m, 6) and actions (m,).
     """
-    tree = read(path)
-    try:
-        value, dqn, evaluation = VALUE[tree["task"]], tree["dqn"], tree["evaluation"]
-        net, keys = MLP(dqn["sizes"]), (value, "objective", "test_accuracy")
-        layers = range(1, len(net.sizes))
-        theta = np.concatenate([dqn[f"{name}{i}"].ravel() for i in layers for name in "Wb"])
-        shapes = {evaluation[policy][key].shape for policy in {"qgd", *evaluation} for key in keys}
-        if missing := set(LOGGED) - set(tree.get("train", LOGGED)):
-            raise KeyError(f"train/{min(missing)}")
-        fits = len(theta) == net.n_parameters and len(dqn["features"]) == len(TYPICAL)
-        if not fits or len(shapes) != 1 or len(shape := shapes.pop()) != 2 or 0 in shape:
-            raise ValueError("shapes that do not fit together")
-        return SimpleNamespace(
-            folder=Path(path).resolve().parent, value=value, data=tree["data"], theta=theta,
-            controllers=tree.get("controllers"),
-            p=config.from_json(tree["config"]), net=net, dqn=dqn, evaluation=evaluation,
-            qgd=evaluation["qgd"], train=tree.get("train"),
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        why = f"no {error}" if isinstance(error, KeyError) else error
-        raise FileError(f"{path}: no results to draw in it ({why}); give a run.h5") from error
+    run = SimpleNamespace(train=None, evaluation={}, preset="default", flags="{}")
+    vars(run).update(files.read(path, "run"), path=Path(path).resolve(), visited=None)
+    run.folder, run.p = run.path.parent, config.make(run.task, json.loads(run.config))
+    flags = json.loads(run.flags)  # those that --resume goes on with
+    run.seeds, run.controller = flags.get("seeds"), Path((flags.get("controller") or [""])[0]).name
+    run.value = "alpha" if run.task == "lr" else "lambda"
+    run.evaluation = {k: log for k, log in run.evaluation.items() if log["objective"].size}
+    run.qgd, run.armijo = (run.evaluation.get(policy) for policy in ("qgd", "armijo"))
+    run.K = len(run.qgd["action"]) if run.qgd else 0
+    if run.qgd:
+        asked = np.isfinite(run.qgd["state"]).all(axis=2)  # (K, T)
+        run.visited = asked.any() and (run.qgd["state"][asked], run.qgd["action"][asked])
+    return run
 
 
-def canvas(runs, title, rows=1, columns=1, sharex=False, sharey=False, note=""):
-    """An empty figure and its axes, with title and caption; synthetic images stand in the title.
-
-    The caption: the note, then data set, n, T, hidden sizes, seed or the file of a controller that
-    was given, K; a list where they differ.
-    """
+def canvas(runs, title, note=""):
+    """A figure with a title, in which synthetic images stand; its caption says how it was made."""
+    run, p = runs[0], runs[0].p
     fig = Figure(figsize=(7, 4), layout="constrained")
     synthetic = any(run.data == "synthetic" for run in runs)
     fig.suptitle("SYNTHETIC IMAGES, NOT CIFAR-10\n" * synthetic + title, fontsize=9, weight="bold")
-    facts = [
-        ("", run.data, "n = ", run.p.train_size, "T = ", run.qgd["objective"].shape[1],
-         "hidden ", "-".join(map(str, run.p.hidden)),
-         "seed " if run.train else "controller ", run.p.seed if run.train else given(run),
-         "K = ", len(run.qgd["objective"])) for run in runs
-    ]  # fmt: skip
-    columns_of = list(zip(*facts, strict=True))
-    pairs = zip(columns_of[::2], columns_of[1::2], strict=True)
-    text = "; ".join(names[0] + ", ".join(map(str, dict.fromkeys(v))) for names, v in pairs)
-    text = "\n".join(filter(None, [note, plain(textwrap.fill(text, 120))]))
-    fig.supxlabel(text, fontsize=6.5, color="0.3")
-    return fig, fig.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+    seeds = ", ".join(dict.fromkeys(str(run.p.seed) for run in runs))
+    made_by = f"seed {seeds}" if run.train else f"controller {run.controller}"
+    text = f"{run.data}; n = {p.train_size}; T = {p.steps}; hidden {'-'.join(map(str, p.hidden))}"
+    caption = note + "\n" * bool(note) + plain(f"{text}; {made_by}; K = {run.K}")
+    fig.supxlabel(caption, fontsize=6.5, color="0.3")
+    return fig
 
 
 def plain(text):
@@ -96,55 +66,47 @@ def plain(text):
     return text.replace("$", r"\$")
 
 
-def given(run):
-    """The file name of the controller that a run was given, the first if they are several."""
-    return (run.controllers or ["of an older version"])[0]
-
-
 def save(fig, path, small=False):
-    """Write a picture; afterwards the whole new one is there, or still the old one.
-
-    small: three quarters of the size and a palette of 128 colours, a fifth of the bytes.
-    """
-    temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fig.savefig(temp, format="png", dpi=90 if small else 120)  # 630 or 840 pixels wide
-        if small:
-            with Image.open(temp) as picture:
-                picture = picture.convert("RGB").quantize(128, Image.Quantize.FASTOCTREE, dither=0)
-            picture.save(temp, "png", optimize=True)
-        os.replace(temp, path)
-    except OSError as error:
-        why = error.strerror or error
-        raise FileError(f"{path}: the picture cannot be written ({why})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temp.unlink(missing_ok=True)
+    """Write a picture in 128 colours, 840 pixels wide; small: 630."""
+    buffer, packed = io.BytesIO(), io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=90 if small else 120)
+    picture = Image.open(buffer).convert("RGB").quantize(128, Image.Quantize.FASTOCTREE, dither=0)
+    picture.save(packed, "png", optimize=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.save(path, packed.getvalue())
     return path
 
 
-def curve(ax, y, colour, label=None, style="-"):
-    """Plot y over 1, 2, ...; gaps where it is not finite, dots where a line would not show.
-
-    Beyond 1e100, where an axis can fail, counts as not finite.
-    """
-    y = np.where(np.abs(y) < 1e100, y, np.nan)
-    marker = "." if np.isfinite(y).sum() <= 20 else None
-    ax.plot(np.arange(1, len(y) + 1), y, style, color=colour, label=label, marker=marker)
+def curve(ax, y, returned=False, **look):
+    """Plot y over 1, 2, ..., gaps where not finite; returned: its last as a dot apart (D10)."""
+    y, t = np.where(np.abs(y) < 1e100, y, np.nan), np.arange(1, len(y) + 1)  # or an axis may fail
+    if returned:
+        ax.plot(t[-1:], y[-1:], "o", color=look["color"], ms=3.5)
+        y[-1] = np.nan
+    ax.plot(t, y, marker="." if np.isfinite(y).sum() <= 20 else None, **look)
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def scale(ax):
     """A log axis if the curves span over 1.5 decades; what explodes may leave the picture."""
     y = np.concatenate([line.get_ydata() for line in ax.get_lines()])
-    size = np.log10(np.abs(y[np.isfinite(y) & (y != 0)]))
-    if not size.size or np.ptp(size) <= 1.5:
-        return
-    if not (y < 0).any():
+    size = np.abs(y[np.isfinite(y) & (y != 0)])
+    if size.size and size.max() > 30 * size.min() and not (y < 0).any():
         ax.set_yscale("log", nonpositive="mask")
-        if np.ptp(size) > DECADES:
-            ax.set_ylim(10 ** (size.min() - 0.5), 10 ** (size.min() + DECADES))
-    elif size.max() - np.median(size) > 2:
-        limit = 10 ** (np.median(size) + 1)
-        ax.set_ylim(max(-limit, np.nanmin(y)), min(limit, 1.1 * np.nanmax(y)))
+        ax.set_ylim(top=min(ax.get_ylim()[1], 1e12 * size.min()))
+    elif size.size and size.max() > 100 * np.median(size):
+        ax.set_yscale("symlog", linthresh=np.median(size))
+
+
+def dots(ax, rows, middle=np.mean):
+    """Rows of dots (name, values, colour, style, which are crosses), a bar at each middle."""
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_yticks(range(len(rows)), labels=[row[0] for row in rows])
+    for text, row in zip(ax.get_yticklabels(), rows, strict=False):  # none where they are shared
+        text.set_color(row[2])
+    for y, (_, values, colour, style, crosses) in enumerate(rows):
+        ax.axhline(y, color=colour, ls=style, lw=0.8, alpha=0.5)
+        for x, cross in zip(values, crosses, strict=True):  # what is not finite: the right edge
+            x, frame = (x, ax.transData) if np.isfinite(x) else (0.96, ax.get_yaxis_transform())
+            ax.plot(x, y, "x" if cross else "o", color=colour, ms=4, alpha=0.7, transform=frame)
+        ax.plot([middle(values)] * 2, [y - 0.35, y + 0.35], color=colour, lw=1.8)

@@ -1,210 +1,143 @@
-"""The pictures of the paper's experiments, one function each: runs (drawing.load) to a figure.
+"""The pictures of a training and of the closing comparison: runs (drawing.load) to a figure."""
 
-The log holds alpha_{t+1} and f(x_{t+1}) for step t = 1, ..., T; K is the number of initial iterates
-in the comparison.
-"""
-
-from itertools import cycle
+from itertools import cycle, product
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
+from scipy.spatial import cKDTree
 
-from ..environment import ACCEPT
-from .drawing import (
-    ACTION_COLOURS,
-    AXES,
-    BLUE,
-    COLOURS,
-    EPISODE,
-    GREY,
-    NAMES,
-    OBJECTIVE,
-    RED,
-    SERIES,
-    STEP,
-    SYMBOL,
-    TYPICAL,
-    canvas,
-    curve,
-    plain,
-    scale,
-)
+from ..mlp import MLP
+from . import drawing
+from .drawing import BLUE, GREEN, OBJECTIVE, canvas, curve, plain, scale
+
+LOGS = {"td_loss": "TD loss", "q_mean": r"mean of $\max_a Q$", "return": "return",
+        "epsilon": r"$\epsilon$"}  # fmt: skip
+OTHERS = list(product((GREEN, drawing.PINK, drawing.GREY), ("--", ":", "-.")))  # policies' looks
+ACTIONS = (BLUE, drawing.ORANGE, GREEN, drawing.PINK, drawing.SKY, drawing.GREY)
 
 
 def settings(p):
     """What the paper's captions say of a training: alpha_2, epsilon, and the rule for theta."""
-    epsilon = rf"$\epsilon$ = {p.epsilon_last:g}"
-    if p.epsilon_first != p.epsilon_last:
-        epsilon = rf"$\epsilon$ from {p.epsilon_first:g} to {p.epsilon_last:g}"
-        epsilon += f" over {p.epsilon_episodes} episodes"
-    method = {"gd": "plain gradient descent", "adam": "Adam"}[p.optimizer]
-    return rf"$\alpha_2$ = {p.beta:g}", epsilon, method
+    epsilon = f"{p.epsilon_first:g} to {p.epsilon_last:g} over {p.epsilon_episodes} episodes"
+    epsilon = epsilon if p.epsilon_first != p.epsilon_last else f"{p.epsilon_last:g}"
+    return rf"$\alpha_2$ = {p.beta:g}", rf"$\epsilon$ = {epsilon}", f"optimizer {p.optimizer}"
 
 
-def told_apart(runs):
-    """The settings that all runs share, as one text, and for each run the others, as its label."""
-    each = [settings(run.p) for run in runs]
-    same = [len(set(part)) == 1 for part in zip(*each, strict=True)]
-    shared = ", ".join(part for part, common in zip(each[0], same, strict=True) if common)
-    labels = [", ".join(p for p, common in zip(s, same, strict=True) if not common) for s in each]
-    if len(set(labels)) < len(runs):
-        labels = [", ".join(filter(None, [label, plain(run.folder.name)]))
-                  for label, run in zip(labels, runs, strict=True)]  # fmt: skip
-    return shared, labels
+def training(runs, panels=4):
+    """TD loss, mean of max_a Q, return and epsilon over the episodes: does the DQN converge?
 
-
-def draw_td_loss(ax, runs):
-    """The TD loss; marks below and above where f or theta left the finite numbers (D23)."""
-    labels = told_apart(runs)[1] if len(runs) > 1 else [None]
-    for run, label, colour in zip(runs, labels, cycle(SERIES), strict=False):
-        curve(ax, run.train["td_loss"], colour, label)
-    for i, (run, colour) in enumerate(zip(runs, cycle(SERIES), strict=False)):
-        log = run.train
-        exploded = np.isinf(log["td_loss"]) | (np.diff(log["rejected"], prepend=0) > 0)
-        mark(ax, exploded, 0.97 - 0.03 * i, "x", colour, r"$\theta$ diverged: update not taken")
-        mark(ax, log["diverged_at"] > 0, 0.03 + 0.03 * i, "|", colour, "f diverged")
-    scale(ax)
-    ax.set(xlabel=EPISODE, ylabel="TD loss")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend()
-
-
-def mark(ax, episodes, height, marker, colour, text):
-    """Mark the episodes that are True at a height of the axes; text stands once in the legend."""
-    at = np.flatnonzero(episodes) + 1
-    if len(at):
-        text = None if text in ax.get_legend_handles_labels()[1] else text
-        ax.scatter(at, [height] * len(at), s=14, color=colour, marker=marker, lw=0.8, label=text,
-                   transform=ax.get_xaxis_transform())  # fmt: skip
-
-
-def td_loss(runs):
-    """Figures 1, 2, 6 and 12; several runs in one picture: Figure 5 and the Adam trials."""
-    title = f"Loss of the DQN that controls {SYMBOL[runs[0].value][:-7]}$\n{told_apart(runs)[0]}"
-    fig, axes = canvas(runs, title)
-    draw_td_loss(axes[0, 0], runs)
-    return fig
-
-
-def training(runs):
-    """TD loss, mean of max_a Q, return and epsilon over the episodes: does the DQN converge?"""
-    fig, axes = canvas(runs, "Training of the DQN", 2, 2, sharex=True)
-    draw_td_loss(axes[0, 0], runs)
-    names = ("q_mean", "return", "epsilon")
-    end = ", end included" if runs[0].p.horizon == "returned" else ""  # D28
-    texts = (r"mean of $\max_a Q(s;\theta)$", f"return{end}", r"$\epsilon$")
-    for ax, name, text in zip(axes.flat[1:], names, texts, strict=True):
-        curve(ax, runs[0].train[name], BLUE)
+    panels: 1 for the TD loss (Figures 1, 2, 5, 6, 12), 3 for what several seeds end at beside.
+    """
+    shared = [text for text in settings(runs[0].p) if all(text in settings(r.p) for r in runs)]
+    note = r"TD loss: mean of an episode, x: f or $\theta$ diverged"
+    end = "; return: its end included" * (runs[0].p.horizon == "returned")  # D28
+    note += (r"; $\max_a Q$: mean of held-out states" + end) * (panels > 1)
+    fig = canvas(runs, f"Training of the DQN for $\\{runs[0].value}$\n{', '.join(shared)}", note)
+    colours = list(matplotlib.colormaps["viridis"](np.linspace(0.2, 0.85, len(runs))))
+    names = [plain(run.folder.name) for run in runs]
+    if panels == 3:
+        rows = [(name, r.qgd, c, "-") for name, r, c in zip(names, runs, colours, strict=True)]
+        rows += [row for row in policies(runs[0]) if row[1] is not runs[0].qgd]
+        axes = beside(fig, [row for row in rows if row[1]], 3)
+    else:
+        axes = fig.subplots(1 + (panels > 1), 1 + (panels > 1), squeeze=False).flatten()
+    for ax, (name, label) in zip(axes, LOGS.items(), strict=False):
+        for run, colour in zip(runs, colours, strict=True):
+            curve(ax, run.train[name], color=colour)
         if name != "epsilon":
             scale(ax)
-        ax.set(ylabel=text, xlabel=EPISODE)
-    for ax in axes[0]:
-        ax.set(xlabel="")
+        ax.set(ylabel=label, xlabel="episode e" * ax.get_subplotspec().is_last_row())
+    if panels == 1 < len(runs):
+        axes[0].legend(names)
+    for run, colour in zip(runs, colours, strict=True):
+        bad = (run.train["diverged_at"] > 0) | (np.diff(run.train["rejected"], prepend=0) > 0)
+        at, frame = np.flatnonzero(bad) + 1, axes[0].get_xaxis_transform()
+        axes[0].plot(at, 0 * at + 0.03, "x", color=colour, ms=4, transform=frame)  # D23
     return fig
 
 
 def objective_net(runs):
     """Figures 3 and 4: f over the steps of some episodes, test accuracy over the episodes."""
-    title = "Loss and test accuracy of the objective net in several episodes (Figures 3 and 4)\n"
-    title += ", ".join(settings(runs[0].p))
-    fig, ((left, right),) = canvas(runs, title, 1, 2)
-    objective = runs[0].train["objective"]
+    title = "The objective net over the episodes (Figures 3 and 4)\n"
+    fig = canvas(runs, title + ", ".join(settings(runs[0].p)))
+    left, right = fig.subplots(1, 2)
+    objective, accuracy = runs[0].train["objective"], runs[0].train["test_accuracy"]
     chosen = np.unique(np.linspace(0, len(objective) - 1, 6).astype(int))
-    shades = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(chosen)))
-    for e, shade in zip(chosen, shades, strict=True):
-        curve(left, objective[e], shade, f"e = {e + 1}")
+    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(chosen)))
+    for e, colour in zip(chosen, colours, strict=True):
+        curve(left, objective[e], color=colour, label=f"e = {e + 1}")
     scale(left)
     left.legend()
-    left.set(xlabel=STEP, ylabel=OBJECTIVE)
-    accuracy = runs[0].train["test_accuracy"]
-    curve(right, accuracy, BLUE)
+    left.set(xlabel="step t", ylabel=OBJECTIVE)
+    curve(right, accuracy, color=BLUE)
     right.set_ylim(np.nanmin(accuracy) - 0.03, np.nanmax(accuracy) + 0.03)  # small changes look so
-    right.set(xlabel=EPISODE, ylabel="test accuracy at the end of the episode")
+    right.set(xlabel="episode e", ylabel="test accuracy at the end of the episode")
     return fig
+
+
+def policies(run):
+    """(name, log, colour, line style) of the policies compared, the most accurate one first."""
+    rows, others = [], cycle(OTHERS)
+    for policy, log in run.evaluation.items():
+        name, *look = drawing.POLICIES.get(policy) or (plain(policy), *next(others))
+        if ended := (~np.isfinite(log["objective"][:, -1])).sum():
+            name += f"\n({ended} of {run.K} diverged)"
+        rows.append((name, log, *look))
+    return sorted(rows, key=lambda row: -np.nan_to_num(row[1]["test_accuracy"][:, -1].mean()))
+
+
+def beside(fig, rows, count):
+    """Draw the test accuracies at which rows as of `policies` end; return axes left of them."""
+    left, right = fig.subfigures(1, 2, width_ratios=[5, 4])
+    ax = right.subplots()
+    ends = [(name, log["test_accuracy"][:, -1], *look) for name, log, *look in rows]
+    drawing.dots(ax, [(*end, np.isnan(end[1])) for end in ends])
+    ax.set(xlabel="test accuracy at the end\ndots: each $x_1$, bars: means")
+    return left.subplots(count, 1, sharex=True)
 
 
 def comparison(runs):
-    """Figures 10 and 11: Q-gradient descent (red), gradient descent (blue) and the others."""
-    evaluation, note = runs[0].evaluation, "lines: mean over K unseen $x_1$; bands: their range"
-    title = "Accuracy and loss under Q-gradient descent and others"
-    title += " (Figures 10 and 11)" * (runs[0].value == "alpha")
-    fig, ((left, right),) = canvas(runs, title, 1, 2, note=note)
-    names = [*(n for n in COLOURS if n in evaluation), *(n for n in evaluation if n not in COLOURS)]
-    for name in names:
-        band = len(names) <= 3 or name in ("gd", "qgd")
-        policy_curve(left, evaluation[name]["test_accuracy"], name, band)
-        policy_curve(right, evaluation[name]["objective"], name, band)
-    scale(right)
-    left.set(xlabel=STEP, ylabel="test accuracy")
-    right.set(xlabel=STEP, ylabel=OBJECTIVE)
-    finite = [f[np.isfinite(f)] for f in (run["objective"] for run in evaluation.values())]
-    highest = [f.max() for f in finite if f.size]
-    if highest and max(highest) > 2 * np.median(highest):  # who diverged would flatten the others
-        right.set_ylim(top=2 * np.median(highest))
-    fig.legend(*right.get_legend_handles_labels(), loc="outside right center")
-    return fig
-
-
-def policy_curve(ax, y, name, band):
-    """The mean of y (K, T) over the iterates that are finite, with their range."""
-    colour, style = COLOURS.get(name, (RED, ":") if name.startswith("qgd") else (GREY, "-"))
-    y = np.ma.masked_invalid(y)
-    ended = int(np.ma.getmaskarray(y)[:, -1].sum())
-    label = NAMES.get(name, name) + f"\n({ended} of {len(y)} end early)" * (ended > 0)
-    if name.startswith("qgd "):  # one entry in the legend for all of them
-        others = "the other\ncontrollers"
-        label = None if others in ax.get_legend_handles_labels()[1] else others
-    curve(ax, y.mean(axis=0).filled(np.nan), colour, label, style)
-    ax.lines[-1].set_zorder(3 if name == "qgd" else 2)
-    if band and len(y) > 1:
-        low, high = (v.filled(np.nan) for v in (y.min(axis=0), y.max(axis=0)))
-        ax.fill_between(np.arange(1, y.shape[1] + 1), low, high, color=colour, alpha=0.2, lw=0)
-
-
-def trace(runs):
-    """The first unseen iterate's episode under the greedy DQN beside the one under Armijo."""
-    run, names = runs[0], ("qgd", "armijo")
-    title = "One episode of Q-gradient descent and one of Armijo backtracking"
-    fig, axes = canvas(runs, title, 2, 2, sharex=True, sharey="row",
-                       note="dots: accepts; the first of K unseen $x_1$")  # fmt: skip
-    for (top, bottom), name in zip(axes.T, names, strict=True):
-        log, colour = run.evaluation[name], COLOURS[name][0]
-        accepts = log["action"][0] == ACCEPT
-        for ax, values in ((top, log["alpha"][0]), (bottom, log["objective"][0])):
-            curve(ax, values, colour)
-            ax.scatter(np.flatnonzero(accepts) + 1, values[accepts], s=6, color=colour)
-        top.set_yscale("log", base=2)
-        top.set(title=f"{NAMES.get(name, name)}: test accuracy {log['test_accuracy'][0, -1]:.3f}")
-        bottom.set(xlabel=STEP)
-    axes[0, 0].set(ylabel=SYMBOL["alpha"])
-    axes[1, 0].set(ylabel=OBJECTIVE)
+    """Figures 10 and 11: each policy's mean accuracy and f, and what it ends at from each x_1."""
+    run, rows = runs[0], policies(runs[0])
+    title = "Q-gradient descent and others" + " (Figures 10 and 11)" * (run.value == "alpha")
+    note = "left: mean over K unseen $x_1$; dot at the end: what is returned"
+    fig = canvas(runs, title, note + drawing.BETTER * (run.p.returns == "lower"))
+    top, bottom = beside(fig, rows, 2)
+    for _, log, colour, style in rows:
+        front = dict(lw=1.8, zorder=3) if log is run.qgd else dict(lw=1)
+        for ax, name in ((top, "test_accuracy"), (bottom, "objective")):
+            mean = np.ma.masked_invalid(log[name]).mean(axis=0).filled(np.nan)
+            curve(ax, mean, returned=True, color=colour, ls=style, **front)
+    scale(bottom)
+    top.set(ylabel="test accuracy")
+    bottom.set(xlabel="step t", ylabel=OBJECTIVE)
     return fig
 
 
 def rule(runs):
-    """The learned rule: the greedy action over the slope and three other features."""
-    run, grid = runs[0], np.linspace(-1, 1, 121)
-    formulas = [*run.dqn["feature_map"].split(", "), *[""] * 4]  # of another version, maybe
-    others = ", ".join(f"{n} {v:g}" for n, v in zip(run.dqn["features"], TYPICAL, strict=True))
-    note = f"features that are not on the axes: {others}\nlines: lead of the best action in Q"
-    fig, axes = canvas(runs, "The learned rule: greedy action of the DQN", 1, 3, sharey=True,
-                       note=note)  # fmt: skip
-    names = (SYMBOL[run.value].replace("{t+1}", "t"), *AXES)
-    colours = [ACTION_COLOURS.get(name, GREY) for name in run.dqn["actions"]]
-    for i, ax in enumerate(axes[0]):
-        states = np.tile(TYPICAL, (grid.size**2, 1))
-        states[:, i], states[:, 3] = (v.ravel() for v in np.meshgrid(grid, grid))
-        Q = run.net.forward(run.theta, states)[-1]
-        action, Q = Q.argmax(axis=1), np.sort(Q, axis=1)
-        lead = (Q[:, -1] - Q[:, -2]).reshape(grid.size, -1)
-        ax.imshow(action.reshape(lead.shape), ListedColormap(colours), vmin=0, aspect="auto",
-                  vmax=len(colours) - 1, extent=(-1, 1, -1, 1), origin="lower")  # fmt: skip
-        if np.ptp(lead) > 0:
-            ax.clabel(ax.contour(grid, grid, lead, 5, colors="0.25", linewidths=0.5), fontsize=5)
-        ax.set(xlabel=f"{names[i]}\n{formulas[i]}", ylabel=f"{names[3]}\n{formulas[3]}")
+    """The learned rule: greedy action over the slope and three other features, visited states."""
+    run, (s, a) = runs[0], runs[0].visited
+    features, net = run.dqn["features"], MLP(run.dqn["sizes"])
+    depth = range(1, len(net.sizes))
+    theta = np.concatenate([run.dqn[f"{name}{i}"] for i in depth for name in "Wb"], axis=None)
+    y, grid = min(3, len(features) - 1), np.linspace(-1, 1, 101)  # the slope
+    plane = np.stack(np.meshgrid(grid, grid), axis=2).reshape(-1, 2)
+    note = (
+        f"features: {run.dqn['feature_map']}\ndots: visited states, by the action taken; ground: "
+    )
+    note += "greedy action if the features not on the axes are those of the nearest dot"
+    fig = canvas(runs, "The learned rule: greedy action of the DQN", note)
+    for x, ax in enumerate(fig.subplots(1, y, sharey=True)):
+        # no medians: they mix the states at alpha_c with the others, and no run visits them
+        states = s[cKDTree(s[:, [x, y]]).query(plane)[1]]
+        states[:, [x, y]] = plane
+        action = net.forward(theta, states)[-1].argmax(axis=1).reshape(grid.size, -1)
+        ax.pcolormesh(grid, grid, action, cmap=ListedColormap(ACTIONS), vmin=0, vmax=5, alpha=0.35)
+        ax.scatter(s[:, x], s[:, y], 8, np.array(ACTIONS)[a], lw=0.3, ec="black", clip_on=False)
+        ax.set(xlabel=features[x], ylabel=features[y])
         ax.label_outer()
-    patches = [Patch(color=c, label=a) for c, a in zip(colours, run.dqn["actions"], strict=True)]
-    fig.legend(handles=patches, loc="outside right center", title="greedy action")
+    patches = [Patch(color=c, label=k) for c, k in zip(ACTIONS, run.dqn["actions"], strict=False)]
+    fig.legend(handles=patches, loc="outside right center", title="action")
     return fig

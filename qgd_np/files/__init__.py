@@ -79,7 +79,7 @@ def read(path, kind=None):
         if kind not in (None, tree.get("kind")):
             raise ValueError(f"it holds {tree.get('kind')!r}, not {kind!r}")
     except Exception as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or "too large"
         raise FileError(f"{path}: {reason}; give another file, or start anew") from error
     return tree
 

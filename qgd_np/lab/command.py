@@ -189,9 +189,10 @@ def one_run(task, p, name, a):
 
 def description(task, p, data, kind, name, a):
     """The root attributes of the run file; `flags` is what --resume takes from it."""
-    source = data.name if a.data in ("auto", "cifar10", "synthetic") else os.path.abspath(a.data)
+    path = a.data not in ("auto", "cifar10", "synthetic") and os.path.exists(a.data)
     kept = {name: getattr(a, name) for name in KEPT} | a.fields
-    kept |= {"data": source, "device": kind, "folder": name}
+    kept |= {"data": os.path.abspath(a.data) if path else data.name, "device": kind}
+    kept["folder"] = name
     return {
         "task": task.name, "config": json.dumps(vars(p)), "version": __version__,
         "data": data.name, "data_sha256": data.sha256, "device": device.describe(kind),

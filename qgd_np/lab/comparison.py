@@ -25,8 +25,8 @@ def controller_tree(task, Q, p):
 def load_controller(task, name, p, given=()):
     """Return the DQN of a run file, a controller or a shipped one's bare name, and its config.
 
-    task: "lr" or "reg". The config is p with M and `first` of the training, unless they are `given`. Raises FileError
-    for a file that holds none, or one made for another task or with other features than those here.
+    task: "lr" or "reg". The config is p with M and `first` of the training, unless `given`. Raises
+    FileError for a file without one, or with one made for another task or with other features.
     """
     path = SHIPPED / f"{name}.h5"
     path = path if path.exists() and not Path(name).exists() else Path(name)

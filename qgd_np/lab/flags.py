@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import math
 import re
+import shlex
 import sys
 from argparse import SUPPRESS, ArgumentTypeError
 from functools import partial
@@ -96,7 +97,7 @@ def parser(task, everything=False):
     )  # fmt: skip
 
     def add(name, default, how, text, shown):
-        words = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        words = shlex.join(map(str, default)) if isinstance(default, tuple) else default
         text += "" if how is SWITCH or words is None else f" [{words}]"
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, dest=name, help=text if shown else SUPPRESS, **how)
@@ -127,5 +128,5 @@ def written(name, value):
     flag = name.replace("_", "-")
     if value is None or isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
-    value = " ".join(map(str, value)) if isinstance(value, (tuple, list)) else value
+    value = shlex.join(map(str, value)) if isinstance(value, (tuple, list)) else value
     return f"--{flag} {value}"

@@ -40,7 +40,7 @@ class LineSearch:
     """
 
     def __init__(self, f, alpha_c, memory):
-        self.f, self.alpha_c, self.memory = f, alpha_c, memory
+        self.f, self.point, self.alpha_c, self.memory = f, f.point, alpha_c, memory
         self.accepted, self.alpha = [], alpha_c
 
     def __call__(self, x, lam=0.0):

@@ -67,7 +67,7 @@ def tracer(task, p, heading):
         numbers |= {f"Q {a}": q for a, q in zip(ACTIONS[task.name], log.q[k], strict=True)}
         cells = {"  t": t} | {f"{name:>7}": f"{number:.4f}" for name, number in numbers.items()}
         cells |= {
-            " action": f"{action}*" if trains and log.explored[k] else action,
+            " action": f"{action}*" if log.explored[k] else action,
             f"{task.value + '_t->_t+1':>16}": f"{value:.3g}->{log.value[k]:.3g}",
             " f(x_t)": f"{f:.5f}", "f(x_t+1)": f"{log.objective[k]:.5f}",
             " reward": f"{log.reward[k]:.2g}" if trains else "-",
@@ -151,7 +151,7 @@ def verdict(tree):
     if train:
         E, (good, (drift, _, change)) = len(train["return"]), settled(train)
         diverged, rejected = (train["diverged_at"] > 0).sum(), train["rejected"][-1]
-        said = f"{E} episodes are too few to say whether the training settles."
+        said = f"Too few episodes, {E}, to say whether the training settles."
         if E >= 8:
             said = (f"The training has {'' if good else 'NOT '}settled: over its last quarter "
                     f"max-Q ranges by {drift} and the TD loss changes by {change}.")  # fmt: skip

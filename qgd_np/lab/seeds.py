@@ -37,7 +37,8 @@ def run_seeds(a, argv, episodes):
         if status:
             failed.append(name)
         bar.update(0 if status else episodes[name] - seen)  # those of an earlier call
-        bar.write(f"{name}: {f'failed, {last}' if status else 'done'}")
+        said = {0: "done", 130: "stopped", 143: "stopped"}.get(status, f"failed, {last}")
+        bar.write(f"{name}: {said}")
 
     with ThreadPoolExecutor(workers) as pool, bar:  # its threads only wait
         try:
@@ -64,17 +65,16 @@ def local_process(words, threads):
 
 def finish(a, names):
     """Print a table of the runs that are done, and draw them in one picture."""
-    trees = {name: files.read(a.out / name / "run.h5") for name in names}
-    if trees:
+    paths = [a.out / name / "run.h5" for name in names]
+    if names:
+        trees = dict(zip(names, map(files.read, paths), strict=True))
         print(summary(trees, [name for name in a.policies if name != "qgd"]))
-    if trees and not a.no_figures:
+    if names and not a.no_figures:
         from .. import figures  # matplotlib is slow to import
 
-        paths, several = [a.out / name / "run.h5" for name in names], "/" in names[0]
-        pictures = (
-            figures.draw(paths, a.preset, a.out) if several else figures.several(paths, a.out)
-        )
-        print(*(f"picture  {path}" for path in pictures), sep="\n")
+        picture = a.preset if "/" in names[0] else "seeds"  # several runs of a seed, or one
+        for path in figures.draw(paths, picture, a.out):
+            print(f"picture  {path}")
 
 
 def summary(trees, others):
