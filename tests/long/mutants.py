@@ -123,7 +123,7 @@ def main():
     if flags.sample:
         wanted = random.sample(wanted, min(flags.sample, len(wanted)))
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    for slow in ("numpy", "pytest", "unittest.mock", "threadpoolctl"):  # imported once; each mutant has a fork of this process
+    for slow in ("numpy", "pytest", "unittest.mock", "threadpoolctl"):  # once: mutants are forks
         importlib.import_module(slow)
     alive, explained = 0, 0
     with (
