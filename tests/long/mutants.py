@@ -123,7 +123,12 @@ def main():
     if flags.sample:
         wanted = random.sample(wanted, min(flags.sample, len(wanted)))
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    for slow in ("numpy", "pytest", "unittest.mock", "threadpoolctl"):  # once: mutants are forks
+    for slow in (
+        "numpy",
+        "pytest",
+        "unittest.mock",
+        "threadpoolctl",
+    ):  # imported once; each mutant has a fork of this process
         importlib.import_module(slow)
     alive, explained = 0, 0
     with (
@@ -133,6 +138,8 @@ def main():
         for name in ("qgd_np", "tests"):
             ignored = shutil.ignore_patterns("__pycache__", "long", "controllers")
             shutil.copytree(ROOT / name, Path(room, name), ignore=ignored)
+        conftest = Path(room, "tests", "conftest.py")  # less what other rooms' tests share
+        conftest.write_text(re.sub("(?m)^from small_runs .*\n", "", conftest.read_text("utf-8")))
         if not pool.apply(survives, [(room, FILES[0], "", None)]):
             sys.exit("the tests fail without a mutant")
         results = pool.imap(survives, [(room, *mutant) for mutant in wanted])
