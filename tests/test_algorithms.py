@@ -221,6 +221,7 @@ LR_SEEN = [  # alpha_t, f(x_t), d_t . grad f(x_t) and Eq. 6 of d_t and d_{t-1}
 @pytest.mark.parametrize("number", [1, 3])
 def test_the_learning_rate_by_hand(parameters, number):
     p = parameters(**LR)
+    assert (HALF, ACCEPT, RAISE) == (0, 1, 2)  # as argmax Q counts
     case = play(number, p, LR_ACTIONS)
     states = assert_played(case, 0.5, LR_STEPS, LR_SEEN, [10.0])
     assert [x.tolist() for x in case.x_stars] == [[1.3125, 0]]  # x_T, as printed
@@ -336,7 +337,7 @@ def test_an_episode_begins_as_the_first_did_whatever_came_before(parameters, num
     assert all(x.tolist() == case.x_stars[0].tolist() for x in case.x_stars)
 
 
-# -- plain steps that are remembered (D21) --------------------------------------------------------
+# -- whole trainings: plain steps that are remembered (D21), logs, divergence (D23), seeds ---------
 
 
 def taught(module, case, p, task, seed=0):
@@ -392,9 +393,6 @@ def test_plain_steps_are_taken_once_for_each_algorithm_and_first_step_and_change
         assert runs[2:3] in ([], runs[:1])  # the same bits once it is remembered
 
 
-# -- a line tagged log changes nothing ------------------------------------------------------------
-
-
 def silent():
     """algorithms.py without its lines tagged log; none is left to be called."""
     lines = SOURCE.splitlines()
@@ -419,9 +417,6 @@ def test_without_the_lines_tagged_log_the_same_bits_are_learned_and_returned(
         x_star = apply(case.f, case.x_1, run.Q, p, lambda *_, **__: None)
         results.add((run.theta.tobytes(), run.memory.s.tobytes(), x_star.x.tobytes()))
     assert len(results) == 1
-
-
-# -- divergence (D23) -----------------------------------------------------------------------------
 
 
 def cliff(edge, beyond):
@@ -483,9 +478,6 @@ def test_the_memory_and_theta_stay_finite_whatever_the_two_nets_do(
     assert not diverges or all(t[ends] < p.steps) and not r[ends].any()
     assert run.Q.updates == (~np.isnan(losses)).sum()
     assert (run.Q.rejected > 0) == (p.beta == 10) and (f.max() > 50) == (p.alpha_c == 1e3)
-
-
-# -- seeds (R3) -----------------------------------------------------------------------------------
 
 
 def test_the_same_seed_gives_the_same_bits_and_ten_seeds_ten_results(problem, parameters):

@@ -93,6 +93,20 @@ def test_two_adam_steps_by_hand(dqn):
     assert np.allclose(Q.m, m, atol=1e-15) and np.allclose(Q.v, v, atol=1e-15)
 
 
+@pytest.mark.parametrize("optimizer", ["gd", "adam"])
+def test_a_step_to_parameters_that_are_not_finite_leaves_no_trace_and_is_counted(dqn, optimizer):
+    Q, (memory, rows) = dqn(optimizer=optimizer), chain()
+    Q.update(memory, rows)
+    before, Q.beta = (Q.theta, Q.m, Q.v), np.inf
+    for rejected in (1, 2):
+        Q.update(memory, rows)
+        assert Q.rejected == rejected and Q.updates == 1 + rejected
+        assert all(a is b for a, b in zip((Q.theta, Q.m, Q.v), before, strict=True))
+    Q.beta = 0.1
+    Q.update(memory, rows)
+    assert Q.rejected == 2 and Q.theta is not before[0] and np.isfinite(Q.theta).all()
+
+
 # -- targets by hand ------------------------------------------------------------------------------
 
 
@@ -217,23 +231,6 @@ def test_schedules_reach_their_last_value_in_the_last_of_their_episodes(dqn):
     assert (Q.epsilon, Q.beta) == (0.9, 0.5)
     Q.new_episode(2)
     assert (Q.epsilon, Q.beta) == pytest.approx((0.6, 0.4))
-
-
-# -- steps that are not finite (D23) --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("optimizer", ["gd", "adam"])
-def test_a_step_to_parameters_that_are_not_finite_leaves_no_trace_and_is_counted(dqn, optimizer):
-    Q, (memory, rows) = dqn(optimizer=optimizer), chain()
-    Q.update(memory, rows)
-    before, Q.beta = (Q.theta, Q.m, Q.v), np.inf
-    for rejected in (1, 2):
-        Q.update(memory, rows)
-        assert Q.rejected == rejected and Q.updates == 1 + rejected
-        assert all(a is b for a, b in zip((Q.theta, Q.m, Q.v), before, strict=True))
-    Q.beta = 0.1
-    Q.update(memory, rows)
-    assert Q.rejected == 2 and Q.theta is not before[0] and np.isfinite(Q.theta).all()
 
 
 # -- the memory -----------------------------------------------------------------------------------

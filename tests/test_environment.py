@@ -110,11 +110,6 @@ def test_each_map_is_strictly_monotone_and_touches_its_own_feature_only(name, fe
     assert np.all(states[:, list(others)] == states[0, list(others)])
 
 
-def test_features_do_not_depend_on_the_scale_of_the_objective():
-    s = state(f=1.4, slope=-0.3, F=[2.0, 1.5])
-    assert np.allclose(s, state(f=14.0, slope=-3.0, F=[20.0, 15.0]), rtol=0, atol=1e-14)
-
-
 @pytest.mark.parametrize("f, F, M, expected", [
     *((f, [4.0, 1.0, 5.0, 3.0, 2.0], 3, e)  # the three lowest: 1, 2, 3
       for f, e in [(0.9, 1), (1.0, 1), (1.1, 0), (3.0, 0), (3.01, -1), (5.0, -1), (6.0, -1)]),

@@ -20,13 +20,13 @@ PRECISIONS = [(np.float32, 1e-5), (np.float64, 1e-12)]
 
 
 def random_case(seed):
-    """A net of random shape, its inputs, parameters with biases, and labels, in float64."""
+    """A net of one to three hidden layers, its inputs, parameters with biases, labels: float64."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 7, size=3 + seed % 3)
     sizes[-1] += 1  # one class alone has no gradient
     if seed % 4 == 0:
         sizes[1] = 1  # one hidden unit
-    net, rows = MLP(sizes), 1 if seed % 5 == 0 else int(rng.integers(2, 12))
+    net, rows = MLP(sizes), 1 if seed % 5 == 0 else int(rng.integers(2, 12))  # or a batch of one
     theta = net.initialise(rng, np.float64) + 0.3 * rng.standard_normal(net.n_parameters)
     inputs, labels = rng.standard_normal((rows, sizes[0])), rng.integers(sizes[-1], size=rows)
     return rng, net, inputs, theta, labels
@@ -59,12 +59,6 @@ def test_gradients_of_both_nets_agree_with_central_differences(seed):
     gradient = net.backward(theta, inputs, activations, activations[-1] - y)
     half = lambda x: 0.5 * np.sum((net.forward(x, inputs)[-1] - y) ** 2)  # noqa: E731
     assert_gradient(gradient, half, theta, rng)
-
-
-def test_the_random_shapes_include_batches_of_one_single_units_and_several_layers():
-    nets, inputs = zip(*(random_case(seed)[1:3] for seed in range(50)), strict=True)
-    assert sum(len(rows) == 1 for rows in inputs) >= 5 <= sum(1 in net.sizes[1:-1] for net in nets)
-    assert {len(net.sizes) for net in nets} == {3, 4, 5} and len({net.sizes for net in nets}) >= 45
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -105,12 +99,9 @@ def test_a_net_is_one_flat_vector_in_order_with_weights_of_variance_one_over_fan
     assert W2.tolist() == [[9], [10], [11]] and b2.tolist() == [12]
     W2[1] = -1  # a view
     assert theta[10] == -1
-
-
-@pytest.mark.parametrize("sizes", [(3, 2), (3, 0, 2), (0, 3, 2)])
-def test_a_net_without_hidden_units_is_refused(sizes):
-    with pytest.raises(ValueError, match="hidden units"):
-        MLP(sizes)
+    for sizes in ((3, 2), (3, 0, 2), (0, 3, 2)):
+        with pytest.raises(ValueError, match="hidden units"):
+            MLP(sizes)
 
 
 # -- f, g and h as defined ------------------------------------------------------------------------

@@ -11,7 +11,6 @@ import argparse
 import ast
 import copy
 import hashlib
-import importlib
 import os
 import random
 import re
@@ -22,29 +21,29 @@ import tempfile
 from multiprocessing import get_context
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = ["algorithms.py", "environment.py", "dqn.py"]
 MARGIN = "margin or printed_line or without_a_tag or decisions"
-LIMIT = 60  # seconds of computing, after which a mutant that hangs counts as killed
 SWAPS = [set(names.split()) for names in (  # names and attributes taken for each other
     "x xbar x_t", "lam lam_t", "f g m", "s s_next", "d d_before", "F f_x", "f_x m_end", "min max",
     "HALF ACCEPT RAISE", "first last", "alpha alpha_c lambda_c", "c1 c2", "f_lb gap", "M steps",
     "m v", "frozen _theta", "recent best", "A B", "start count before", "beta beta_last", "y r",
     "epsilon_first epsilon_last", "beta_episodes epsilon_episodes", "n_steps target_every",
 )]  # fmt: skip
-OPERATORS = {k: v.split() for k, v in {
-    "Add": "Sub", "Sub": "Add", "Mult": "Div", "Div": "Mult", "Pow": "Mult", "MatMult": "Mult",
-    "FloorDiv": "Mod", "Mod": "FloorDiv", "And": "Or", "Or": "And", "Is": "IsNot", "IsNot": "Is",
-    "Lt": "LtE Gt", "LtE": "Lt Gt", "Gt": "GtE Lt", "GtE": "Gt Lt", "Eq": "NotEq GtE",
-    "NotEq": "Eq", "In": "NotIn",
-}.items()}  # fmt: skip
+OPERATORS = dict(
+    Add="Sub", Sub="Add", Mult="Div", Div="Mult", Pow="Mult", MatMult="Mult", FloorDiv="Mod",
+    Mod="FloorDiv", And="Or", Or="And", Is="IsNot", IsNot="Is", Lt="LtE Gt", LtE="Lt Gt",
+    Gt="GtE Lt", GtE="Gt Lt", Eq="NotEq GtE", NotEq="Eq", In="NotIn",
+)  # fmt: skip
 EQUIVALENT = []  # (pattern of the line printed below, why no test can see it)
 
 
 def changes(node, names):
     """(node, what stands there instead) for this node, in a function that knows these names."""
     match node:
-        case ast.Expr(value=ast.Constant()) | ast.Tuple() | ast.keyword():
+        case ast.Expr(value=ast.Constant()):  # a docstring
             return
         case ast.Assign() | ast.AugAssign() | ast.Expr() | ast.Return() | ast.Raise() | ast.Break():
             yield node, "pass"
@@ -63,7 +62,7 @@ def changes(node, names):
             for new in sorted(set.union(*(g for g in SWAPS if name in g), set()) & known - {name}):
                 yield node, ast.unparse(node)[: -len(name)] + new
     operator = node.ops[0] if isinstance(node, ast.Compare) else getattr(node, "op", None)
-    for name in OPERATORS.get(type(operator).__name__, ()):
+    for name in OPERATORS.get(type(operator).__name__, "").split():
         other = copy.copy(node)
         other.op, other.ops = getattr(ast, name)(), [getattr(ast, name)()]
         yield node, ast.unparse(other) if isinstance(node, ast.stmt) else f"({ast.unparse(other)})"
@@ -72,20 +71,18 @@ def changes(node, names):
 def mutants(file):
     """{source: "file:line: code: what -> what instead"}: every change to a file of the package."""
     source, found = (ROOT / "qgd_np" / file).read_text("utf-8"), {}
-    lines, starts = source.splitlines(), [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line) + 1)
+    lines = source.splitlines(keepends=True)
 
     def visit(node, names):
         if isinstance(node, ast.FunctionDef):
             names = {getattr(n, "id", getattr(n, "arg", None)) for n in ast.walk(node)}
         for part, new in changes(node, names):
-            start = starts[part.lineno - 1] + part.col_offset
-            end = starts[part.end_lineno - 1] + part.end_col_offset
-            text = f"{lines[part.lineno - 1].split(' # ')[0]}: {source[start:end]} -> {new}"
-            found[source[:start] + new + source[end:]] = (
-                f"{file}:{part.lineno}: {' '.join(text.split())}"
-            )
+            k, last = part.lineno - 1, part.end_lineno - 1
+            before = "".join(lines[:k]) + lines[k][: part.col_offset]
+            after = lines[last][part.end_col_offset :] + "".join(lines[last + 1 :])
+            old = source[len(before) : len(source) - len(after)]
+            text = f"{file}:{k + 1}: {lines[k].split(' # ')[0].rstrip(chr(10))}: {old} -> {new}"
+            found[before + new + after] = " ".join(text.split())
         for child in ast.iter_child_nodes(node):
             visit(child, names)
 
@@ -95,55 +92,43 @@ def mutants(file):
 
 def survives(mutant):
     """Run the tests on this text of the file, in a process and a folder of its own."""
-    template, file, source, _ = mutant
+    file, source, _ = mutant
     signal.signal(signal.SIGPROF, lambda *_: 1 / 0)
-    signal.setitimer(signal.ITIMER_PROF, LIMIT, 1)
+    signal.setitimer(signal.ITIMER_PROF, 60, 1)  # who computes that long hangs, and is killed
     with tempfile.TemporaryDirectory() as room, open(os.devnull, "w") as nowhere:
-        shutil.copytree(template, room, dirs_exist_ok=True)
-        source and Path(room, "qgd_np", file).write_text(source, "utf-8")
-        os.chdir(room if source else template)
-        sys.path.insert(0, os.getcwd())
-        os.dup2(nowhere.fileno(), 1)
-        sys.dont_write_bytecode = bool(source)  # that of the template is copied with it
+        for name in ("qgd_np", "tests"):
+            ignored = shutil.ignore_patterns("__pycache__", "long", "controllers")
+            shutil.copytree(ROOT / name, Path(room, name), ignore=ignored)
+        Path(room, "qgd_np", file).write_text(source, "utf-8")
+        conftest = Path(room, "tests", "conftest.py")  # less what the tests of other rooms share
+        conftest.write_text(re.sub("(?m)^from small_runs .*", "", conftest.read_text("utf-8")))
+        os.chdir(room)
+        sys.path.insert(0, room)
+        for stream in (1, 2):
+            os.dup2(nowhere.fileno(), stream)
         tests = [f"tests/test_{name}" for name in sorted(FILES, key=lambda name: name != file)]
         flags = ["-xq", "--tb=no", "-p", "no:cacheprovider", "-k", f"not ({MARGIN})"]
-        return sys.modules["pytest"].main([*flags, *tests]) == 0
+        return pytest.main([*flags, *tests]) == 0
 
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("files", nargs="*", default=FILES)
-    parser.add_argument("--set", choices="ab")
+    parser.add_argument("--set", choices="ab", default="ab")
     parser.add_argument("--sample", type=int)
     flags = parser.parse_args()
     wanted = [(file, *mutant) for file in flags.files for mutant in mutants(file).items()]
-    if flags.set:  # by the text without the number of the line
-        half = lambda text: hashlib.sha256(text.split(":", 2)[2].encode()).digest()[0] % 2  # noqa: E731
-        wanted = [mutant for mutant in wanted if half(mutant[2]) == "ab".index(flags.set)]
+    digests = [hashlib.sha256(text.split(":", 2)[2].encode()).digest()[0] for *_, text in wanted]
+    wanted = [m for m, digest in zip(wanted, digests, strict=True) if "ab"[digest % 2] in flags.set]
     if flags.sample:
         wanted = random.sample(wanted, min(flags.sample, len(wanted)))
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    for slow in (
-        "numpy",
-        "pytest",
-        "unittest.mock",
-        "threadpoolctl",
-    ):  # imported once; each mutant has a fork of this process
-        importlib.import_module(slow)
     alive, explained = 0, 0
-    with (
-        tempfile.TemporaryDirectory() as room,
-        get_context("fork").Pool(2, maxtasksperchild=1) as pool,
-    ):
-        for name in ("qgd_np", "tests"):
-            ignored = shutil.ignore_patterns("__pycache__", "long", "controllers")
-            shutil.copytree(ROOT / name, Path(room, name), ignore=ignored)
-        conftest = Path(room, "tests", "conftest.py")  # less what other rooms' tests share
-        conftest.write_text(re.sub("(?m)^from small_runs .*\n", "", conftest.read_text("utf-8")))
-        if not pool.apply(survives, [(room, FILES[0], "", None)]):
+    with get_context("fork").Pool(2, maxtasksperchild=1) as pool:
+        untouched = FILES[0], (ROOT / "qgd_np" / FILES[0]).read_text("utf-8"), ""
+        if not pool.apply(survives, [untouched]):
             sys.exit("the tests fail without a mutant")
-        results = pool.imap(survives, [(room, *mutant) for mutant in wanted])
-        for (_, _, text), survived in zip(wanted, results, strict=True):
+        for (_, _, text), survived in zip(wanted, pool.imap(survives, wanted), strict=True):
             why = next((why for pattern, why in EQUIVALENT if re.search(pattern, text)), "")
             alive, explained = alive + survived, explained + bool(survived and why)
             if survived:
