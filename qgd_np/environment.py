@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
-ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}  # D20, D31
+ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}  # D15, D20, D31
 FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
 FEATURE_MAP = "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6"
 TINY = 1e-12

@@ -19,7 +19,7 @@ STATES = np.eye(3)
 def dqn(parameters):
     """Return make(sizes, rng, **changes) -> a DQN of random parameters, else as printed."""
 
-    def make(sizes=(3, 8, 2), rng=None, **changes):
+    def make(sizes=(3, 6, 5, 2), rng=None, **changes):
         Q = DQN(sizes, parameters(**AS_PRINTED | changes), rng or np.random.default_rng(0))
         Q.theta = Q.net.initialise(np.random.default_rng(0), np.float64)
         return Q
@@ -188,20 +188,20 @@ def test_other_parameters_begin_anew_and_the_same_go_on(dqn):
 
 
 def test_the_policy_is_greedy_but_for_a_share_of_epsilon(dqn):
-    rng = Mock(**{"random.side_effect": [0.5, 0.4999, 0.99], "choice.return_value": 2})
-    Q = dqn((3, 4, 3), rng)
+    rng = Mock(**{"random.side_effect": [0.5, 0.4999], "choice.return_value": 2})
+    Q = dqn((3, 4, 4, 3), rng)
     assert np.isnan(Q.values).all() and Q.values.shape == (3,) and Q.explored is False
     table(Q, [1.0, 3.0, 2.0])
     Q.epsilon = 0.5
-    for a, explored in ((1, False), (2, True), (1, False)):
+    for a, explored in ((1, False), (2, True)):
         assert Q.act(STATES[0]) == a and Q.explored == explored and Q.values.tolist() == [1, 3, 2]
     rng.choice.assert_called_once_with(3, p=Q.weights)
-    assert Q.greedy(STATES[0]) == 1 and Q.weights.tolist() == [1 / 3] * 3
+    assert Q.greedy(STATES[0]) == 1 and Q.explored is False and Q.weights.tolist() == [1 / 3] * 3
 
 
 def test_the_exploring_actions_of_an_episode_share_one_drawn_share_of_accepts(dqn):
     rng = Mock(**{"uniform.side_effect": [0.5, 0.25]})
-    Q, uniform = (dqn((3, 4, 3), rng, explore=k, accepts=0.2) for k in ("episode", "uniform"))
+    Q, uniform = (dqn((3, 4, 4, 3), rng, explore=k, accepts=0.2) for k in ("episode", "uniform"))
     for e, weights in ((1, [0.25, 0.5, 0.25]), (2, [0.375, 0.25, 0.375])):
         Q.new_episode(e), uniform.new_episode(e)
         assert Q.weights.tolist() == weights and uniform.weights.tolist() == [1 / 3] * 3
