@@ -1,23 +1,24 @@
 """What a step costs on this machine, beside its floor; milliseconds, on random images."""
 
-import argparse
 import cProfile
 import json
 import os
 import pstats
+import sys
 import timeit
 from importlib.util import find_spec
-from itertools import count, pairwise
+from itertools import pairwise
 
 import numpy as np
 
 from .. import backend, files
 from ..algorithms import q_gradient_descent_alpha, q_learning_alpha
-from ..config import UserError, make
+from ..config import make
 from ..dqn import DQN, Memory
 from ..fast.line import blocks
 from ..fast.objective import Objective
 from ..lab.device import blas_threads, choose, describe, synchronize
+from ..lab.flags import Parser, count, one_line
 from ..lab.training import Log, Scripted
 from ..mlp import MLP
 
@@ -56,7 +57,7 @@ def step_times(f, x, device):
     read and one written, and its bare calls, the sigmoid and three products with the second layer.
     """
     xp, layer, d = backend.namespace(f.delta), f.layer, -f.gradient(x)
-    value, (W, _), (V, _) = count(0.1, -1e-4), *f.net.layers(x.x + 0)
+    value, (W, _), (V, _) = iter(np.linspace(0.1, 0.05, 99)), *f.net.layers(x.x + 0)
     # with few images the product of a direction has n columns
     direction = (layer.images, W) if layer.gram is None else (layer.gram, f.delta)
 
@@ -118,7 +119,7 @@ def episode_times(f, x, episodes):
     one = best_of(lambda: q_gradient_descent_alpha(f, x, halves, p, log(1)), repeats=1)
     with cProfile.Profile(builtins=False) as profile:  # slows what is outside of f and Q most
         list(q_learning_alpha(f, lambda e: x, Q, theta_0, memory, p, log))
-    stats, own = pstats.Stats(profile), ("observe", "gradient", "act", "update")
+    stats, own = pstats.Stats(profile), ("_numbers", "gradient", "act", "update")
     inside = sum(entry[3] for (*_, name), entry in stats.stats.items() if name in own)
     layers = [(rng.random((p.batch, q)), rng.normal(size=(q, r))) for q, r in pairwise(Q.net.sizes)]
 
@@ -137,34 +138,33 @@ def episode_times(f, x, episodes):
     }
 
 
+def run(arguments):
+    """Measure and print."""
+    device, rows = choose(arguments.device, arguments.tf32), {}
+    machine = f"{describe(device)}, {blas_threads()} BLAS threads"
+    for n in arguments.sizes:
+        try:
+            rows[n] = measure(n, device, arguments.episodes)
+        except MemoryError:
+            print(f"left out: n = {n}, it does not fit into memory")
+    print(f"{machine + ', n =':30}" + "".join(f"{n:12}" for n in rows))
+    for name in next(iter(rows.values()), ()):
+        print(f"{name:30}" + "".join(f"{row[name]:12.3f}" for row in rows.values()))
+    if arguments.json:
+        files.save(arguments.json, json.dumps({"machine": machine, "n": rows}).encode())
+
+
 def main(argv=None):
-    """The command line; an error is one line, with exit status 2."""
-    parser = argparse.ArgumentParser("python -m qgd_np.bench", argparse.SUPPRESS, __doc__)
+    """The command line; returns the exit status."""
+    parser = Parser(prog="python -m qgd_np.bench", description=__doc__)
     add = parser.add_argument
-    add("--sizes", type=int, nargs="+", default=[1000, 5000, 50000], metavar="N", help="images")
+    add("--sizes", type=count, nargs="+", default=[1000, 5000, 50000], metavar="N", help="images")
     add("--device", default="auto", choices=("auto", "cpu", "gpu"))
     add("--tf32", action="store_true", help="TensorFloat-32 products on a GPU")
-    add("--episodes", type=int, default=1, metavar="E", help=f"of a training of {RUN} [1]")
+    add("--episodes", type=count, default=1, metavar="E", help=f"of a training of {RUN} [1]")
     add("--json", metavar="FILE", help="write the figures there too")
-    arguments, rows = parser.parse_args(argv), {}
-    if min(*arguments.sizes, arguments.episodes) < 1:
-        parser.error("--sizes and --episodes must be 1 or more")
-    try:
-        device = choose(arguments.device, arguments.tf32)
-        machine = f"{describe(device)}, {blas_threads()} BLAS threads"
-        for n in arguments.sizes:
-            try:
-                rows[n] = measure(n, device, arguments.episodes)
-            except MemoryError:
-                print(f"left out: n = {n}, it does not fit into memory")
-        print(f"{machine + ', n =':30}" + "".join(f"{n:12}" for n in rows))
-        for name in next(iter(rows.values()), ()):
-            print(f"{name:30}" + "".join(f"{row[name]:12.3f}" for row in rows.values()))
-        if arguments.json:
-            files.save(arguments.json, json.dumps({"machine": machine, "n": rows}).encode())
-    except UserError as error:
-        parser.error(str(error))
+    return one_line(lambda: run(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
