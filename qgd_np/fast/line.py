@@ -34,20 +34,18 @@ GRAM = 0.7  # Y X^T is used up to n = GRAM p: measured to pay, and smaller than 
 
 
 class Direction:
-    """scale * vector, where vector (P,) is a gradient; `origin` is the point it was taken at.
+    """scale * vector, where vector (P,) is a gradient.
 
-    lam: its lambda; dual: None, or (X, delta (n, q)), from which the first layer's part was made.
+    dual: None, or (xbar, lambda, X, delta (n, q)), from which the first layer's part was made.
     """
 
-    __slots__ = ("vector", "scale", "origin", "lam", "dual")
     __array_ufunc__ = None  # a NumPy scalar times a direction is left to __rmul__
 
-    def __init__(self, vector, origin, scale=1.0, lam=0.0, dual=None):
-        self.vector, self.origin, self.scale = vector, origin, float(scale)
-        self.lam, self.dual = lam, dual
+    def __init__(self, vector, scale=1.0, dual=None):
+        self.vector, self.scale, self.dual = vector, float(scale), dual
 
     def __mul__(self, factor):
-        return Direction(self.vector, self.origin, self.scale * factor, self.lam, self.dual)
+        return Direction(self.vector, self.scale * factor, self.dual)
 
     __rmul__ = __mul__
 
@@ -55,40 +53,33 @@ class Direction:
         return self * -1.0
 
 
-class Point:
-    """An iterate: a vector x (P,), or base + direction, added up only when it is needed."""
+NO_DIRECTION = Direction(None, 0.0)
 
-    __slots__ = ("_x", "base", "direction", "value", "memory", "__weakref__")
+
+class Point:
+    """An iterate: a vector x (P,), or base + direction, added up only when it is needed.
+
+    value: what an Objective or an ErrorRate has found here, by itself; memory: {(steps, first):
+    what plain steps from here gave}.
+    """
+
     __array_ufunc__ = None
 
-    def __init__(self, x=None, base=None, direction=None, value=None):
-        self._x, self.base, self.direction = x, base, direction
-        self.value = (
-            {} if value is None else value
-        )  # what an Objective or an ErrorRate has found here, by itself
-        self.memory = {}  # {(steps, first): what plain steps from here gave}
+    def __init__(self, x=None, base=None, direction=NO_DIRECTION):
+        self._x, self.base, self.direction, self.value, self.memory = x, base, direction, {}, {}
         if base is not None and base.base is not None:
             _, older = base.x, base.base.base  # h may be asked at xbar when x is already there:
             if older is not None:  # two lines are followed, all before are forgotten
-                older.base = older.direction = None
+                older.base, older.direction = None, NO_DIRECTION
+
+    vector = property(lambda self: self.direction.vector)  # (P,), None without a line
+    scale = property(lambda self: self.direction.scale)  # alpha with its sign
 
     @property
-    def vector(self):
-        """The vector (P,) of its direction."""
-        return self.direction and self.direction.vector
-
-    @property
-    def scale(self):
-        """The factor of that vector, alpha with its sign."""
-        return self.direction.scale if self.direction else 0.0
-
-    @property
-    @quiet
     def x(self):
         """The vector (P,) of this iterate."""
         if self._x is None:
-            self._x = self.scale * self.vector
-            self._x += self.base.x
+            self._x = self.tail(0)
         return self._x
 
     @quiet
@@ -112,7 +103,9 @@ class Point:
 
         def both(t, x, *rest):
             log(t, x, *rest)
-            taken.append((t, Point(value=x.value), *rest))
+            known = Point()
+            known.value = x.value
+            taken.append((t, known, *rest))
 
         x, *others = steps(f, self, p, first, both)
         self.memory[key] = (f.point(x.x), *others), taken
@@ -122,17 +115,14 @@ class Point:
         return Point(base=self, direction=direction)
 
     def __sub__(self, direction):
-        return Point(base=self, direction=-direction)
+        return self + -direction
 
     def is_at(self, other):
         """True if both are the same multiple of the same direction from the same base."""
-        return self is other or (
-            self.base is not None
-            and other is not None
-            and self.base is other.base
-            and self.vector is other.vector
-            and self.scale == other.scale
-        )
+        if self is other or other is None or self.base is None:
+            return self is other
+        same_line = self.base is other.base and self.vector is other.vector
+        return same_line and self.scale == other.scale
 
 
 class FirstLayer:
@@ -179,15 +169,15 @@ class FirstLayer:
 
     def _turn(self, direction):
         """Set DZ to that of a new direction from the anchor."""
-        X, delta = direction.dual or (None, None)
-        if X is None or X is not self.basis or direction.origin is not self.anchor:
+        xbar, lam, X, delta = direction.dual or (None,) * 4
+        if X is None or X is not self.basis or xbar is not self.anchor:
             return self._product(direction.vector, self.DZ)
         if self.gram is None:
             self.gram = self.images @ X.T
             self.gram += 1
         namespace(delta).matmul(self.gram, delta, out=self.DZ)
-        if direction.lam:
-            self.DZ += (2 * direction.lam) * self.Zbar
+        if lam:
+            self.DZ += (2 * lam) * self.Zbar
 
     def _product(self, theta, out):
         W, b = shaped(theta, self.net.sizes[:2])[0]  # (p, q), (q,)

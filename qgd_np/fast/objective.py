@@ -31,10 +31,9 @@ class Objective:
         self.targets = one_hot.T.copy()  # (k, n): a reduction over the classes runs along the rows
         self.delta = xp.empty_like(self.layer.Zbar)  # (n, q): d f / d Z_1 at the last point
         self.later = xp.empty(net.n_parameters - net.first, images.dtype)  # (P - first,): gradient
-        self.last = self.line = self.pair = self.taken = None
-        self.squares = self.agreement = 0.0
-        signs = xp.empty((2, net.n_parameters), images.dtype)
-        self.signs = [(None, signs[0]), (None, signs[1])]  # of the two newest directions
+        self.last = None
+        self.taken = self.line = self.pair = (None, None)  # what is known of the newest gradient,
+        self.squares, self.agreement = None, 0.0  # the newest line and the newest two directions
 
     def point(self, x):
         """Make an iterate of a vector (P,) of parameters."""
@@ -48,7 +47,7 @@ class Objective:
     @quiet
     def gradient(self, x, lam=0.0):
         """grad g_lambda(x) as a Direction: one product here, one at the first look along it."""
-        if self.taken and self.taken[0] is x and self.taken[1] == lam:
+        if self.taken[0] is x and self.taken[1] == lam:
             return self.taken[2]
         if not x.is_at(self.last):
             self._evaluate(x)
@@ -61,8 +60,8 @@ class Objective:
         if lam:
             vector += (2 * lam) * x.x
         few = self.layer.basis is not None
-        dual = (self.layer.images, self.delta.copy()) if few else None
-        self.taken = x, lam, Direction(vector, x, lam=lam, dual=dual)
+        dual = (x, lam, self.layer.images, self.delta.copy()) if few else None
+        self.taken = x, lam, Direction(vector, dual=dual)
         return self.taken[2]
 
     def observe(self, x, d, d_previous, lam=0.0):
@@ -75,41 +74,29 @@ class Objective:
             slope = d.scale * float(namespace(gradient).vdot(d.vector, gradient))
         return f + lam * xx, slope, float(np.sign(d.scale * d_previous.scale)) * self.agreement
 
-    def _numbers(self, x, *pair):
-        """f, slope along x.vector, x^T x and vector^T x as floats: one transfer from the device."""
+    def _numbers(self, x, u=None, v=None):
+        """f, slope along x.vector, x^T x and vector^T x as floats: one transfer from the device.
+
+        Leaves the alignment of u and v, if they are given, in `agreement`.
+        """
+        xp, parts = namespace(self.delta), []
         if self not in x.value and x.is_at(self.last):
             x.value[self] = self.last.value.get(self)
-        if not pair and self.pair and x.base is not None and x.value.get(self) is None:
-            pair = (x.vector, self.pair[0])  # what the next `observe` will ask for, in one transfer
-        stale = bool(pair) and not (
-            self.pair and all(u is v for u, v in zip(pair, self.pair, strict=True))
-        )
-        if x.value.get(self) is None or stale:
-            self._fetch(x, pair if stale else None)
-        return x.value[self]
-
-    def _fetch(self, x, pair):
-        xp = namespace(self.delta)
-        parts = [self._evaluate(x)] if x.value.get(self) is None else []
-        if pair:
-            u, v = (self._sign(w) for w in pair)
-            parts.append(xp.vdot(u, v)[None] / len(u))  # Eq. 6
-        numbers = to_host(xp.concatenate(parts)).tolist()
-        if pair:
-            self.pair, self.agreement = pair, numbers.pop()
+        if x.value.get(self) is None:
+            parts = [self._evaluate(x)]
+            if u is None and self.pair[0] is not None:  # what the next `observe` will ask for
+                u, v = x.vector, self.pair[0]
+        stale = u is not None and not (u is self.pair[0] and v is self.pair[1])
+        if stale:
+            parts.append(xp.vdot(xp.sign(u), xp.sign(v))[None] / len(u))  # Eq. 6
+        numbers = to_host(xp.concatenate(parts)).tolist() if parts else []
+        if stale:
+            self.pair, self.agreement = (u, v), numbers.pop()
         if numbers:
             f, slope, bb, bv, vv = numbers
             s = x.scale  # x = base + s vector, so both squares are polynomials in s
             x.value[self] = (f, slope, bb + 2 * s * bv + s * s * vv, bv + s * vv)
-
-    def _sign(self, vector):
-        """sign(vector) (P,), kept for the two newest directions."""
-        for known, sign in self.signs:
-            if known is vector:
-                return sign
-        sign = self.signs.pop(0)[1]
-        self.signs.append((vector, namespace(vector).sign(vector, out=sign)))
-        return sign
+        return x.value[self]
 
     @quiet
     def _evaluate(self, x):
@@ -136,18 +123,14 @@ class Objective:
                 slope = slope + xp.vdot(delta, self.layer.DZ[rows])
         if x.base is not None:
             slope = slope + xp.vdot(self.later, x.vector[net.first :])
-        self._square(x)
+        b, v = (x, None) if x.base is None else (x.base, x.vector)
+        if not (b is self.line[0] and v is self.line[1]):  # the squares: computed once a line
+            self.line = b, v
+            b, v = b.x, 0 * b.x if v is None else v
+            self.squares = xp.stack([xp.vdot(b, b), xp.vdot(b, v), xp.vdot(v, v)])
+            self.squares = self.squares.astype(np.float64)
         self.last = x
         return xp.concatenate([xp.stack([f / n, slope]), self.squares])
-
-    def _square(self, x):
-        """base^T base, base^T vector, vector^T vector of x's line, computed once a line."""
-        base, vdot = x.base or x, namespace(self.delta).vdot
-        if self.line is None or base is not self.line[0] or x.vector is not self.line[1]:
-            b, v = base.x, x.vector if x.base else 0 * base.x
-            self.squares = namespace(b).stack([vdot(b, b), vdot(b, v), vdot(v, v)])
-            self.squares = self.squares.astype(np.float64)
-            self.line = (base, x.vector)
 
 
 class ErrorRate:
@@ -163,8 +146,8 @@ class ErrorRate:
 
     def __call__(self, x, lam=0.0):
         if self not in x.value:
-            at_last = self.last is not None and x.is_at(self.last)
-            x.value[self] = self.last.value[self] if at_last else self._evaluate(x)
+            known = x.is_at(self.last)
+            x.value[self] = self.last.value[self] if known else self._evaluate(x)
             self.last = x
         return x.value[self]
 

@@ -36,17 +36,16 @@ def redraw(argv):
 
 def drawings(path, preset):
     """Yield (preset, files) of what is drawn together; preset "seeds" for the runs of --seeds."""
-    files, groups = sorted(path.rglob("run.h5")) if path.is_dir() else [path], {}
-    if not files:
+    groups = {}
+    for run in map(load, sorted(path.rglob("run.h5")) if path.is_dir() else [path]):
+        key = preset or run.preset, run.value, bool(run.seeds) and not preset
+        groups.setdefault(key, []).append(run.path)
+    if not groups:
         raise FileError(f"{path}: holds no run.h5; give a run.h5 or a folder of runs")
-    for run in map(load, files):
-        key = preset or run.preset, run.value, bool(run.seeds)
-        groups.setdefault(key, []).append(run)
-    for (name, _, of_seeds), runs in groups.items():
-        files = [run.path for run in runs]
+    for (name, _, of_seeds), files in groups.items():
         if name in TOGETHER:
             yield name, files
-        elif of_seeds and len(runs) > 1 and not preset:
+        elif of_seeds and len(files) > 1:
             yield "seeds", files
         else:
             yield from ((name, [file]) for file in files)

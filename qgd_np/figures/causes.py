@@ -17,9 +17,9 @@ def measures(run):
     """What the table says of one run, {heading: number}.
 
     The TD error is the root mean square one of the last tenth of the episodes, in % of the mean
-    max_a Q, since the loss itself grows with the square of the rewards. A run explodes if the TD
-    loss of the last tenth is above ten times that of the lowest tenth, if an update was not taken
-    (D23) or if a loss is not finite. Accepts and accuracy are the greedy DQN's.
+    max_a Q. A run explodes if the TD loss of the last tenth is above ten times that of the lowest
+    tenth, if an update was not taken (D23) or if a loss is not finite. Accepts and accuracy are
+    the greedy DQN's.
     """
     loss, q = run.train["td_loss"], run.train["q_mean"]
     tenth, finite = -(-len(loss) // 10), np.isfinite(loss).all()
@@ -63,16 +63,16 @@ def table(runs):
 
 def picture(runs):
     """A dot per seed and a bar at the median, for each row; crosses: runs that exploded."""
-    rows, E = rows_of(runs), runs[0].p.episodes
-    note = f"{E} episodes a run; dots: training seeds, bars: their median, crosses: exploded"
-    fig = canvas(runs, "Does the paper's DQN converge? Its rule, and one change at a time", note)
-    looks = [(row, m, {"paper": BLUE, "all": RED}.get(row, GREY)) for row, m in rows.items()]
+    note = f"{runs[0].p.episodes} episodes a run; dots: training seeds, bars: their median"
+    title = "Does the paper's DQN converge? Its rule, and one change at a time"
+    fig, rows = canvas(runs, title, note + ", crosses: exploded"), rows_of(runs)
+    looks = {"paper": BLUE, "all": RED}
     names = ("TD error, %", "drift of Q, %", "accepts, %", "accuracy")
     for ax, name in zip(fig.subplots(1, 4, sharey=True), names, strict=True):
         values = [value for m in rows.values() for value in m[name] if 0 < value < np.inf]
         if name in names[:2] and values and max(values) > 10 * min(values):
             ax.set_xscale("log")
-            ax.xaxis.set_major_formatter("{x:g}")
-        dots(ax, [(row, m[name], look, ":", m["explodes"]) for row, m, look in looks], np.median)
+        each = [(row, m[name], looks.get(row, GREY), ":", m["explodes"]) for row, m in rows.items()]
+        dots(ax, each, np.median)
         ax.set(title=name)
     return fig

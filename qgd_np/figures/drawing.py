@@ -32,14 +32,14 @@ def load(path):
 
     Of the closing comparison, if any: qgd, armijo, and visited, states (m, 6) and actions (m,).
     """
-    run = SimpleNamespace(train=None, evaluation={}, preset="default", flags="{}")
-    vars(run).update(files.read(path, "run"), path=Path(path).resolve(), visited=None)
+    run = SimpleNamespace(train=None, evaluation={}, preset="default", flags="{}", visited=None)
+    vars(run).update(files.read(path, "run"), path=Path(path).resolve())
     run.folder, run.p = run.path.parent, config.make(run.task, json.loads(run.config))
-    flags = json.loads(run.flags)  # those that --resume goes on with
+    flags = json.loads(run.flags)
     run.seeds, run.controller = flags.get("seeds"), Path((flags.get("controller") or [""])[0]).name
     run.value = "alpha" if run.task == "lr" else "lambda"
     run.evaluation = {k: log for k, log in run.evaluation.items() if log["objective"].size}
-    run.qgd, run.armijo = (run.evaluation.get(policy) for policy in ("qgd", "armijo"))
+    run.qgd, run.armijo = map(run.evaluation.get, ("qgd", "armijo"))
     run.K = len(run.qgd["action"]) if run.qgd else 0
     if run.qgd:
         asked = np.isfinite(run.qgd["state"]).all(axis=2)  # (K, T)
@@ -100,7 +100,6 @@ def scale(ax):
 
 def dots(ax, rows, middle=np.mean):
     """Rows of dots (name, values, colour, style, which are crosses), a bar at each middle."""
-    ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_yticks(range(len(rows)), labels=[row[0] for row in rows])
     for text, row in zip(ax.get_yticklabels(), rows, strict=False):  # none where they are shared
         text.set_color(row[2])
@@ -110,3 +109,4 @@ def dots(ax, rows, middle=np.mean):
             x, frame = (x, ax.transData) if np.isfinite(x) else (0.96, ax.get_yaxis_transform())
             ax.plot(x, y, "x" if cross else "o", color=colour, ms=4, alpha=0.7, transform=frame)
         ax.plot([middle(values)] * 2, [y - 0.35, y + 0.35], color=colour, lw=1.8)
+    ax.set_ylim(len(rows) - 0.4, -0.6)

@@ -15,8 +15,8 @@ def classify(alpha):
 
     1 is small at first, then reset for the rest; 2 decreases to almost zero and stays there; 3
     decreases, is reset, and decreases near the end. A level is the mean of log2(alpha / alpha_c)
-    over a tenth of the episode: 0 for accepts only, -1/2 for half and accept in turn, lower for
-    halves in a row. Fewer than ten steps and an episode that diverged show none.
+    over a tenth of the episode: 0 for accepts only, -1/2 for half and accept in turn. Fewer than
+    ten steps and an episode that diverged show none.
     """
     if len(alpha) < 10 or not np.isfinite(alpha).all() or alpha.max() <= 0:
         return 0
@@ -56,8 +56,8 @@ def several(runs, wanted):
     axes = fig.subplots(-(-len(runs) // columns), columns, sharex=True, sharey=True, squeeze=False)
     for ax, run, (each, most, accuracy, _) in zip(axes.flat, runs, shown, strict=False):
         curve(ax, run.qgd[run.value][each.index(most)], color=RED if most == wanted else GREY)
-        ax.set(title=f"{plain(run.folder.name)}, {accuracy:.3f}\n{LABELS[most]}", xlabel="step t",
-               ylabel=VALUE % run.value, ylim=(0, None))  # fmt: skip
+        title = f"{plain(run.folder.name)}, {accuracy:.3f}\n{LABELS[most]}"
+        ax.set(title=title, xlabel="step t", ylabel=VALUE % run.value, ylim=(0, None))
         ax.label_outer()
     return fig
 
@@ -88,8 +88,7 @@ def episodes(run, title, columns):
     axes = fig.subplots(2, len(columns), sharex=True, sharey="row", squeeze=False)
     for (top, bottom), (name, policy, k) in zip(axes.T, columns, strict=True):
         log, colour = run.evaluation[policy], POLICIES[policy][1]
-        value, f, reset = log[run.value][k], log["objective"][k], getattr(run.p, f"{run.value}_c")
-        value = np.where(value < 1e-6 * reset, np.nan, value)  # it may be halved for ever
+        value, f = log[run.value][k], log["objective"][k]
         curve(top, value, color=colour)
         curve(bottom, f, returned=True, color=colour)
         top.set(title=name, ylabel=VALUE % run.value)

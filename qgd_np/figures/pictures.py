@@ -1,7 +1,5 @@
 """The pictures of a training and of the closing comparison: runs (drawing.load) to a figure."""
 
-from itertools import cycle, product
-
 import matplotlib
 import numpy as np
 from matplotlib.colors import ListedColormap
@@ -12,16 +10,16 @@ from ..mlp import MLP
 from . import drawing
 from .drawing import BLUE, GREEN, OBJECTIVE, canvas, curve, plain, scale
 
-LOGS = {"td_loss": "TD loss", "q_mean": r"mean of $\max_a Q$", "return": "return",
-        "epsilon": r"$\epsilon$"}  # fmt: skip
-OTHERS = list(product((GREEN, drawing.PINK, drawing.GREY), ("--", ":", "-.")))  # policies' looks
+LOGS = ("td_loss", "q_mean", "return", "epsilon")
+LABELS = ("TD loss", r"mean of $\max_a Q$", "return", r"$\epsilon$")
 ACTIONS = (BLUE, drawing.ORANGE, GREEN, drawing.PINK, drawing.SKY, drawing.GREY)
 
 
 def settings(p):
     """What the paper's captions say of a training: alpha_2, epsilon, and the rule for theta."""
-    epsilon = f"{p.epsilon_first:g} to {p.epsilon_last:g} over {p.epsilon_episodes} episodes"
-    epsilon = epsilon if p.epsilon_first != p.epsilon_last else f"{p.epsilon_last:g}"
+    epsilon = f"{p.epsilon_first:g}"
+    if p.epsilon_first != p.epsilon_last:
+        epsilon += f" to {p.epsilon_last:g} over {p.epsilon_episodes} episodes"
     return rf"$\alpha_2$ = {p.beta:g}", rf"$\epsilon$ = {epsilon}", f"optimizer {p.optimizer}"
 
 
@@ -35,23 +33,23 @@ def training(runs, panels=4):
     end = "; return: its end included" * (runs[0].p.horizon == "returned")  # D28
     note += (r"; $\max_a Q$: mean of held-out states" + end) * (panels > 1)
     fig = canvas(runs, f"Training of the DQN for $\\{runs[0].value}$\n{', '.join(shared)}", note)
-    colours = list(matplotlib.colormaps["viridis"](np.linspace(0.2, 0.85, len(runs))))
-    names = [plain(run.folder.name) for run in runs]
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.2, 0.85, len(runs)))
+    looks = list(zip(runs, colours, strict=True))
     if panels == 3:
-        rows = [(name, r.qgd, c, "-") for name, r, c in zip(names, runs, colours, strict=True)]
+        rows = [(plain(run.folder.name), run.qgd, c, "-") for run, c in looks if run.qgd]
         rows += [row for row in policies(runs[0]) if row[1] is not runs[0].qgd]
-        axes = beside(fig, [row for row in rows if row[1]], 3)
+        axes = beside(fig, rows, 3)
     else:
         axes = fig.subplots(1 + (panels > 1), 1 + (panels > 1), squeeze=False).flatten()
-    for ax, (name, label) in zip(axes, LOGS.items(), strict=False):
-        for run, colour in zip(runs, colours, strict=True):
-            curve(ax, run.train[name], color=colour)
+    for ax, name, label in zip(axes, LOGS, LABELS, strict=False):
+        for run, colour in looks:
+            curve(ax, run.train[name], color=colour, label=plain(run.folder.name))
         if name != "epsilon":
             scale(ax)
         ax.set(ylabel=label, xlabel="episode e" * ax.get_subplotspec().is_last_row())
     if panels == 1 < len(runs):
-        axes[0].legend(names)
-    for run, colour in zip(runs, colours, strict=True):
+        axes[0].legend()
+    for run, colour in looks:
         bad = (run.train["diverged_at"] > 0) | (np.diff(run.train["rejected"], prepend=0) > 0)
         at, frame = np.flatnonzero(bad) + 1, axes[0].get_xaxis_transform()
         axes[0].plot(at, 0 * at + 0.03, "x", color=colour, ms=4, transform=frame)  # D23
@@ -60,28 +58,27 @@ def training(runs, panels=4):
 
 def objective_net(runs):
     """Figures 3 and 4: f over the steps of some episodes, test accuracy over the episodes."""
+    run, E = runs[0], len(runs[0].train["objective"])
     title = "The objective net over the episodes (Figures 3 and 4)\n"
-    fig = canvas(runs, title + ", ".join(settings(runs[0].p)))
+    fig = canvas(runs, title + ", ".join(settings(run.p)))
     left, right = fig.subplots(1, 2)
-    objective, accuracy = runs[0].train["objective"], runs[0].train["test_accuracy"]
-    chosen = np.unique(np.linspace(0, len(objective) - 1, 6).astype(int))
-    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(chosen)))
-    for e, colour in zip(chosen, colours, strict=True):
-        curve(left, objective[e], color=colour, label=f"e = {e + 1}")
+    for e in np.unique(np.linspace(0, E - 1, 6).astype(int)):
+        colour = matplotlib.colormaps["viridis_r"]((e + 1) / E)
+        curve(left, run.train["objective"][e], color=colour, label=f"e = {e + 1}")
     scale(left)
     left.legend()
     left.set(xlabel="step t", ylabel=OBJECTIVE)
-    curve(right, accuracy, color=BLUE)
-    right.set_ylim(np.nanmin(accuracy) - 0.03, np.nanmax(accuracy) + 0.03)  # small changes look so
+    curve(right, run.train["test_accuracy"], color=BLUE)
+    right.margins(y=0.5)  # small changes look so
     right.set(xlabel="episode e", ylabel="test accuracy at the end of the episode")
     return fig
 
 
 def policies(run):
     """(name, log, colour, line style) of the policies compared, the most accurate one first."""
-    rows, others = [], cycle(OTHERS)
+    rows = []
     for policy, log in run.evaluation.items():
-        name, *look = drawing.POLICIES.get(policy) or (plain(policy), *next(others))
+        name, *look = drawing.POLICIES.get(policy) or (plain(policy), f"C{len(rows) % 10}", ":")
         if ended := (~np.isfinite(log["objective"][:, -1])).sum():
             name += f"\n({ended} of {run.K} diverged)"
         rows.append((name, log, *look))
@@ -106,10 +103,10 @@ def comparison(runs):
     fig = canvas(runs, title, note + drawing.BETTER * (run.p.returns == "lower"))
     top, bottom = beside(fig, rows, 2)
     for _, log, colour, style in rows:
-        front = dict(lw=1.8, zorder=3) if log is run.qgd else dict(lw=1)
+        width = 2 if log is run.qgd else 1
         for ax, name in ((top, "test_accuracy"), (bottom, "objective")):
             mean = np.ma.masked_invalid(log[name]).mean(axis=0).filled(np.nan)
-            curve(ax, mean, returned=True, color=colour, ls=style, **front)
+            curve(ax, mean, returned=True, color=colour, ls=style, lw=width)
     scale(bottom)
     top.set(ylabel="test accuracy")
     bottom.set(xlabel="step t", ylabel=OBJECTIVE)
@@ -120,17 +117,14 @@ def rule(runs):
     """The learned rule: greedy action over the slope and three other features, visited states."""
     run, (s, a) = runs[0], runs[0].visited
     features, net = run.dqn["features"], MLP(run.dqn["sizes"])
-    depth = range(1, len(net.sizes))
-    theta = np.concatenate([run.dqn[f"{name}{i}"] for i in depth for name in "Wb"], axis=None)
+    names = [f"{name}{i}" for i in range(1, len(net.sizes)) for name in "Wb"]
+    theta = np.concatenate([run.dqn[name] for name in names], axis=None)
     y, grid = min(3, len(features) - 1), np.linspace(-1, 1, 101)  # the slope
     plane = np.stack(np.meshgrid(grid, grid), axis=2).reshape(-1, 2)
-    note = (
-        f"features: {run.dqn['feature_map']}\ndots: visited states, by the action taken; ground: "
-    )
-    note += "greedy action if the features not on the axes are those of the nearest dot"
+    note = f"features: {run.dqn['feature_map']}\ndots: visited states, by the action taken; "
+    note += "ground: greedy action if the features not on the axes are those of the nearest dot"
     fig = canvas(runs, "The learned rule: greedy action of the DQN", note)
     for x, ax in enumerate(fig.subplots(1, y, sharey=True)):
-        # no medians: they mix the states at alpha_c with the others, and no run visits them
         states = s[cKDTree(s[:, [x, y]]).query(plane)[1]]
         states[:, [x, y]] = plane
         action = net.forward(theta, states)[-1].argmax(axis=1).reshape(grid.size, -1)

@@ -11,22 +11,21 @@ class Stopped(BaseException):
     """Ctrl-C or SIGTERM; args[0] is the signal's number. No Exception, so nothing swallows it."""
 
 
-def catch():
-    """From here on Ctrl-C and SIGTERM raise Stopped."""
-    for number in STOPPING:
-        signal.signal(number, _stop)
-
-
-def ignore():
-    """From here on neither of them stops anything: the process is about to end."""
-    for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
-
-
 def _stop(number, frame):
     if not _waiting:
         raise Stopped(number)
     _waiting[-1].append(number)
+
+
+def catch(action=_stop):
+    """From here on Ctrl-C and SIGTERM raise Stopped."""
+    for number in STOPPING:
+        signal.signal(number, action)
+
+
+def ignore():
+    """From here on neither of them stops anything: the process is about to end."""
+    catch(signal.SIG_IGN)
 
 
 @contextlib.contextmanager

@@ -65,7 +65,8 @@ def _arrays(source, wanted, say):
             say(f"WARNING: {error}")
         say("WARNING: going on with SYNTHETIC images instead of CIFAR-10")
     elif source != "synthetic":
-        return name_of(source), archive.read(source)
+        name = os.path.basename(os.path.abspath(source))  # of whatever bytes it is
+        return name.encode(errors="replace").decode(), archive.read(source)
     return "synthetic", synthetic.make(train=min(max(wanted, 10000), 50000))
 
 
@@ -76,11 +77,6 @@ def cache_folder():
     if (checkout / "setup.py").is_file() and os.access(checkout, os.W_OK):
         folder = checkout / "data"
     return Path(os.environ.get("QGD_DATA") or folder)
-
-
-def name_of(path):
-    """The name of a file or folder as text that can be saved, whatever bytes it is of."""
-    return os.fsencode(Path(os.path.abspath(path)).name).decode("utf-8", "replace")
 
 
 def moments(images):

@@ -37,16 +37,14 @@ def read(path):
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            path = find(path) or path
+        path = find(path) or path
         if path.is_dir():
             files = [path / name for names in LAYOUTS.values() for name in names]
             files = [file for file in files if file.is_file() and file.stat().st_size <= MAX_BATCH]
             return _assemble({file.name: file.read_bytes() for file in files})
-        if path.exists() and not path.is_file():  # a pipe would block
-            raise ValueError("neither a file nor a folder")
-        with open(path, "rb") as file:
-            return read_packed(file)
+        if not 0 < path.stat().st_size <= MAX_ARCHIVE:  # 0: also a pipe, which would block
+            raise ValueError("empty, too large or not a file")
+        return unpack(path.read_bytes())
     except Exception as error:  # of damaged bytes the standard library raises nearly every type
         raise DataError(
             f"cannot read {path}: {reason(error)}; give a CIFAR-10 archive (cifar-10-binary.tar.gz "
@@ -67,10 +65,10 @@ def reason(error):
     return " ".join(text.split())[:200]
 
 
-def read_packed(file):
-    """As `read`, of an open .tar.gz or .tar; a damaged one raises nearly any exception."""
-    zipped = file.peek(2).startswith(b"\x1f\x8b")
-    content = (gzip.GzipFile(fileobj=file) if zipped else file).read(MAX_ARCHIVE + 1)
+def unpack(content):
+    """As `read`, of the bytes of a .tar.gz or .tar; damaged ones raise nearly any exception."""
+    if content.startswith(b"\x1f\x8b"):
+        content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(MAX_ARCHIVE + 1)
     if len(content) > MAX_ARCHIVE:
         raise ValueError("too large")
     files = {}

@@ -1,14 +1,10 @@
-"""CIFAR-10 itself: from the cache, else from an archive beside it, else downloaded.
-
-The cache appears as a whole; of two first runs at once, the later one replaces its equal.
-"""
+"""CIFAR-10 itself: from the cache, else from an archive beside it, else downloaded."""
 
 import contextlib
 import hashlib
-import http.client
-import io
 import time
 import urllib.request
+from http.client import HTTPException
 
 from .. import files
 from . import archive
@@ -32,7 +28,7 @@ def obtain(folder, say):
         files.write(path, {"kind": "images", **dict(zip(ARRAYS, arrays, strict=True))})
     except files.FileError as error:
         say(f"going on without a cache: {error}")
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise archive.DataError(
             f"CIFAR-10 is neither in {folder} nor downloaded ({archive.reason(error)}); put "
             f"{archive.PACKED[0]} or {archive.PACKED[2]} there, or give its path with --data"
@@ -63,4 +59,4 @@ def _download(say):
             say(f"  {len(content) / 1e6:.0f} of {SIZE / 1e6:.0f} MB")
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != MD5:
         raise ValueError("what came is cut off or not the official archive: its MD5 differs")
-    return archive.read_packed(io.BufferedReader(io.BytesIO(content)))
+    return archive.unpack(bytes(content))

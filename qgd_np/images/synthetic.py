@@ -1,4 +1,4 @@
-"""Synthetic images that stand in for CIFAR-10 where it cannot be had: same shapes, same story.
+"""Synthetic images that stand in for CIFAR-10 where it cannot be had.
 
 An image is a sum of cosines (a 2-D DCT) with about the spectrum and colours of CIFAR-10's: one of
 its class's prototypes, mirrored half of the time, under noise, at a contrast of its own. All is
@@ -42,22 +42,18 @@ def make(train=10000, test=2000, seed=0):
 
 
 def _block(rng, prototypes, noise):
-    """Make BLOCK images and their labels from one stream."""
+    """Make BLOCK images (BLOCK, 3072) and their labels from one stream, both uint8."""
     labels = rng.integers(CLASSES, size=BLOCK)
     kinds = rng.integers(PROTOTYPES, size=BLOCK)
     amplitudes = prototypes[labels, kinds]  # (BLOCK, 3, 32, 32)
     amplitudes[rng.integers(2, size=BLOCK) == 1, :, :, 1::2] *= -1  # a cosine mirrored
     amplitudes += rng.standard_normal(amplitudes.shape, np.float32) * noise
     amplitudes *= rng.integers(2, 7, size=(BLOCK, 1, 1, 1)) / 4  # contrast, 0.5 to 1.5
-    return _pixels(np.rint(amplitudes)), labels.astype(np.uint8)
-
-
-def _pixels(amplitudes):
-    """Sum the cosines of amplitudes (m, 3, 32, 32) by axis; return uint8 images (m, 3072)."""
     u, i = np.mgrid[:SIDE, :SIDE]
     norm = np.where(u == 0, np.sqrt(1 / SIDE), np.sqrt(2 / SIDE))
     cosines = np.rint(2**COSINE_BITS * norm * np.cos(np.pi * u * (i + 0.5) / SIDE))
-    planes = cosines.T @ amplitudes @ cosines  # (m, 3 axes, 32, 32)
+    planes = cosines.T @ np.rint(amplitudes) @ cosines  # (BLOCK, 3 axes, 32, 32)
     pixels = np.einsum("mahw,ac->mchw", planes, AXES) / 2 ** (2 * COSINE_BITS + AMPLITUDE_BITS)
     pixels += np.array(MEAN)[:, None, None]
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8).reshape(len(pixels), -1)
+    images = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    return images.reshape(BLOCK, -1), labels.astype(np.uint8)
