@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import __version__, config, files
 from ..config import ConfigError
@@ -203,7 +202,7 @@ def description(task, p, data, kind, name, a):
 def results(task, p, problem, about, controllers, checkpoint, folder, a):
     """Train a DQN, if none is given, and compare it; returns the tree that is now in run.h5."""
     seeds = range(a.iterate_seed, a.iterate_seed + a.iterates)
-    tree = about | {"kind": "run", "iterate_seeds": np.array(seeds, np.int64), "evaluation": {}}
+    tree = about | {"kind": "run", "iterate_seeds": np.array(seeds, np.int64)}
     training = None if controllers else Training(task, problem, p)
     folder.mkdir(parents=True, exist_ok=True)
     if training:
@@ -212,15 +211,9 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
         train(training, about, folder / "checkpoint.h5", a)
         controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log
     tree["dqn"] = controller_tree(task.name, *controllers["qgd"])
-    if seeds:
-        heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {seeds[0]}"
-        trace = tracer(task, p, heading) if a.trace else None
-        total = len({*controllers, *a.policies}) * len(seeds)
-        with tqdm(desc="comparing", total=total, leave=False, disable=a.quiet) as bar:
-            tree["evaluation"] = evaluate(
-                task, problem, controllers, p, seeds, a.policies,
-                lambda name, k: bar.set_postfix_str(name) or bar.update(), trace,
-            )  # fmt: skip
+    heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {a.iterate_seed}"
+    trace = tracer(task, p, heading) if a.trace else None
+    tree["evaluation"] = evaluate(task, problem, controllers, p, seeds, a.policies, a.quiet, trace)
     if training:
         files.write(folder / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
     files.write(folder / "run.h5", tree)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from .. import config, files
 from ..dqn import DQN
@@ -18,8 +19,14 @@ def controller_tree(task, Q, p):
     tree = {}
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
-    about = dict(features=list(FEATURES), feature_map=FEATURE_MAP, actions=list(ACTIONS[task]))
-    return tree | about | {"sizes": np.array(Q.net.sizes), "M": p.M, "first": p.first}
+    own = {"sizes": np.array(Q.net.sizes), "M": p.M, "first": p.first}
+    return tree | fitting(task) | own
+
+
+def fitting(task):
+    """What a controller must agree with to be used here."""
+    actions, features = list(ACTIONS[task]), list(FEATURES)
+    return {"actions": actions, "features": features, "feature_map": FEATURE_MAP}
 
 
 def load_controller(task, name, p, given=()):
@@ -30,15 +37,9 @@ def load_controller(task, name, p, given=()):
     """
     path = SHIPPED / f"{name}.h5"
     path = path if path.exists() and not Path(name).exists() else Path(name)
-    tree = files.read(path).get("dqn")
-    wanted = {
-        "actions": list(ACTIONS[task]),
-        "features": list(FEATURES),
-        "feature_map": FEATURE_MAP,
-    }
-    for what, here in wanted.items():
-        found = tree.get(what) if isinstance(tree, dict) else None
-        if found != here:
+    tree = files.read(path).get("dqn", {})
+    for what, here in fitting(task).items():
+        if (found := tree.get(what)) != here:
             raise files.FileError(
                 f"{path}: no controller for run_{task}.py here: its {what.replace('_', ' ')} "
                 f"is {found}, here {here}; give another run.h5 or controller.h5"
@@ -47,8 +48,6 @@ def load_controller(task, name, p, given=()):
         Q = DQN(tree["sizes"], p)
         for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
             W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
-        if Q.net.sizes[0] != len(FEATURES) or Q.net.sizes[-1] != len(ACTIONS[task]):
-            raise ValueError("sizes")
         own = {"M": int(tree["M"]), "first": float(tree["first"])}
         return Q, config.make(task, vars(p), own, dict(given))
     except (KeyError, ValueError, TypeError, config.ConfigError) as error:
@@ -70,30 +69,31 @@ def load_controllers(task, names, p, given=()):
     return found
 
 
-def evaluate(task, problem, controllers, p, seeds, names, progress=lambda *at: None, trace=None):
-    """Run the controllers and the named policies from the unseen iterates of `seeds`.
+def evaluate(task, problem, controllers, p, seeds, names, quiet=True, trace=None):
+    """Run the named policies and the controllers from the unseen iterates of `seeds`.
 
     Returns /evaluation of the run file: per policy arrays (K, T) and (K,). Controllers share the
-    plain steps of an x_1: the seconds of the first contain them. progress(name, k) is called before
-    each run, trace(log, t) at the steps of the first controller from the first iterate.
+    plain steps of an x_1: the seconds of the first contain them. trace(log, t) is called at the
+    steps of the first controller from the first iterate.
     """
-    iterates = [problem.iterate(seed) for seed in seeds]
-    ours = dict(list(controllers.items())[:1])
-    known = {name: task.policies[name] for name in names if name not in controllers}
-    tree = {}
-    for name in [*known, *controllers]:
-        logs = []
-        for k, x_1 in enumerate(iterates):
-            progress(name, k)
+    iterates, ours, tree = [problem.iterate(seed) for seed in seeds], [*controllers], {}
+    policies = [name for name in names if name not in ours] + ours if iterates else []
+    total = len(policies) * len(iterates)
+    with tqdm(desc="comparing", total=total, leave=False, disable=quiet) as bar:
+        for name in policies:
             Q, own = controllers.get(name, (None, p))
-            shown = trace if k == 0 and name in ours else None
-            log = Log(lambda x, value: problem.f(x), x_1, Q, p, problem.errors, shown)
-            if Q is None:
-                x = known[name](problem, x_1, p, log)
-            else:
-                x = task.apply(problem, x_1, Q, replace(own, steps=p.steps), log)
-            logs.append(log.close(x))
-        tree[name] = results(task, logs)
+            logs = []
+            for x_1 in iterates:
+                bar.set_postfix_str(name)
+                shown = trace if name == ours[0] and not logs else None
+                log = Log(lambda x, value: problem.f(x), x_1, Q, p, problem.errors, shown)
+                if Q is None:
+                    x = task.policies[name](problem, x_1, p, log)
+                else:
+                    x = task.apply(problem, x_1, Q, replace(own, steps=p.steps), log)
+                logs.append(log.close(x))
+                bar.update()
+            tree[name] = results(task, logs)
     return tree
 
 
