@@ -178,7 +178,7 @@ def one_run(task, p, name, a):
     about = description(task, p, data, kind, name, a)
     if before and before["data_sha256"] != data.sha256:
         raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
-    banner(about, data, before or about)
+    banner(about, data)
     if not finished:
         problem = Problem(data, p, kind)
         result = results(task, p, problem, about, controllers, checkpoint, folder, a)
@@ -209,7 +209,7 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
         if checkpoint:
             training.restore(checkpoint["training"])
         train(training, about, folder / "checkpoint.h5", a)
-        controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log
+        controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log()
     tree["dqn"] = controller_tree(task.name, *controllers["qgd"])
     heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {a.iterate_seed}"
     trace = tracer(task, p, heading) if a.trace else None

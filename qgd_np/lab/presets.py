@@ -5,7 +5,6 @@ two things are ours: f - f_lb is at least `gap` (D25), and an episode that diver
 update that would is not taken (D23).
 """
 
-import textwrap
 from typing import NamedTuple
 
 from ..config import Config, ConfigError
@@ -111,7 +110,8 @@ def listing():
         base = preset.base + (" (run_reg.py)" if preset.tasks == ("reg",) else "")
         own = [(f"  {run}", change) for run, change in preset.runs.items() if run]
         for name, change in [(names, preset.changes), *own]:
-            text = " ".join([base, *(written(*flag) for flag in change.items())])
-            lines.append(textwrap.fill(f"{name:17}{text}", 100, subsequent_indent=17 * " "))
+            lines.append(
+                " ".join([f"{name:16}", base, *(written(*flag) for flag in change.items())])
+            )
             base = ""
     return "\n".join([*lines, "In all of them --gap holds (D25), and divergence ends (D23)."])

@@ -83,7 +83,7 @@ def summary(trees, others):
     headings += ["test accuracy", *(f"above {other}" for other in others)]
     rows, good = [], 0
     for name, tree in trees.items():
-        (settles, cells), runs = settled(tree["train"]), tree["evaluation"]
+        (settles, *cells), runs = settled(tree["train"]), tree["evaluation"]
         good, rows = good + settles, [*rows, [name, *cells]]
         if runs:
             rows[-1] += [spread(runs["qgd"][k][:, -1]) for k in ("objective", "test_accuracy")]
