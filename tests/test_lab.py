@@ -145,7 +145,7 @@ def test_the_trace_says_where_not_the_last_candidate_is_returned(
 
 
 @both
-def test_help_is_one_screen_and_help_all_has_every_flag_that_has_an_effect(task, capsys):
+def test_help_is_one_screen_and_help_all_has_every_flag(task, capsys):
     with pytest.raises(SystemExit):
         command.main(TASKS[task], ["--help"])
     short = capsys.readouterr().out
@@ -156,8 +156,7 @@ def test_help_is_one_screen_and_help_all_has_every_flag_that_has_an_effect(task,
     contract += " out resume controller iterates iterate-seed policies trace no-figures quiet"
     assert all(f"--{name} " in short for name in [*contract.split(), "help-all"])
     fields = {f"--{name.replace('_', '-')}" for name in vars(config.make(task))}
-    other = {"lr": {"--alpha", "--lambda-c", "--reward"}, "reg": {"--alpha-c"}}
-    assert {name for name in fields if f"{name} " not in everything} == other[task]
+    assert all(f"{name} " in everything for name in fields)
 
 
 @both

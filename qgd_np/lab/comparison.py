@@ -44,21 +44,14 @@ def load_controller(task, name, p, given=()):
                 f"{path}: no controller for run_{task}.py here: its {what.replace('_', ' ')} "
                 f"is {found}, here {here}; give another run.h5 or controller.h5"
             )
-    try:
-        Q = DQN(tree["sizes"], p)
-        for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
-            W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
-        own = {"M": int(tree["M"]), "first": float(tree["first"])}
-        return Q, config.make(task, vars(p), own, dict(given))
-    except (KeyError, ValueError, TypeError, config.ConfigError) as error:
-        raise files.FileError(f"{path}: the controller in it is not complete") from error
+    Q = DQN(tree["sizes"], p)
+    for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
+        W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
+    return Q, config.make(task, vars(p), {name: tree[name] for name in ("M", "first")}, dict(given))
 
 
 def load_controllers(task, names, p, given=()):
-    """Return {policy: (DQN, its config)}: the first is "qgd", others bear their file's name.
-
-    Raises as load_controller, and ConfigError for a name that stands twice.
-    """
+    """Return {policy: (DQN, its config)}: the first is "qgd", others bear their file's name."""
     found = {}
     for path in map(Path, names):
         label = path.resolve().parent.name if path.stem in ("controller", "run") else path.stem
@@ -93,15 +86,10 @@ def evaluate(task, problem, controllers, p, seeds, names, quiet=True, trace=None
                     x = task.apply(problem, x_1, Q, replace(own, steps=p.steps), log)
                 logs.append(log.close(x))
                 bar.update()
-            tree[name] = results(task, logs)
-    return tree
-
-
-def results(task, logs):
-    """The arrays of one policy's episodes, as in the run file."""
-    per_run = ("objective", "action", "state", "objective_1", "gradients", "seconds")
-    tree = {name: np.array([getattr(log, name) for log in logs]) for name in per_run}
-    tree[task.value] = np.array([log.value for log in logs])
-    for error in logs[0].error:
-        tree[f"{error}_accuracy"] = 1 - np.array([log.error[error] for log in logs])
+            kept = ("objective", "action", "state", "objective_1", "gradients", "seconds")
+            tree[name] = {key: np.array([getattr(log, key) for log in logs]) for key in kept}
+            tree[name][task.value] = np.array([log.value for log in logs])
+            for images in problem.errors:
+                accuracy = 1 - np.array([log.error[images] for log in logs])
+                tree[name][f"{images}_accuracy"] = accuracy
     return tree

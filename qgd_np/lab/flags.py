@@ -80,7 +80,6 @@ FLAGS = {  # those of a run: default, how argparse takes it, text
 DEFAULTS = {name: default for name, (default, _, _) in FLAGS.items()}
 RARE = ("only", "workers", "checkpoint_episodes")  # not on the first screen; of the config, on it:
 USUAL = ("episodes", "steps", "train_size", "hidden", "loss", "seed")
-OTHER_TASK = {"lr": ("alpha", "lambda_c", "reward"), "reg": ("alpha_c",)}  # no effect here
 GROUPS = {  # the field that each begins with
     "train_size": "the objective net and its data", "steps": "the environment",
     "episodes": "Q-learning", "seed": "seed and precision",
@@ -112,14 +111,13 @@ def parser(task, everything=False):
     for field in dataclasses.fields(Config):
         if everything and field.name in GROUPS:
             group = top.add_argument_group(GROUPS[field.name])
-        shown = field.name not in OTHER_TASK[task.name] if everything else field.name in USUAL
         default = getattr(defaults, field.name)
         how = {
             bool: dict(action=argparse.BooleanOptionalAction), int: dict(type=int, metavar="N"),
             float: dict(type=number, metavar="X"), tuple: dict(type=int, metavar="N", nargs="+"),
             str: dict(choices=field.metadata["choices"]),
         }[type(default)]  # fmt: skip
-        add(field.name, default, how, field.metadata["text"], shown)
+        add(field.name, default, how, field.metadata["text"], everything or field.name in USUAL)
     return top
 
 

@@ -160,25 +160,19 @@ def search(problem, x_1, p, log):
     """
     g, h = problem.f, problem.errors["validation"]
     beam = [(1.0, (), (x_1, -g.gradient(x_1, p.lambda_c), p.lambda_c, x_1))]
-    while len(beam[0][1]) < p.steps:
+    for begun in range(0, p.steps, BLOCK):
         longer = []
-        for (_, actions, state), repeated in product(beam, SEARCHED):
-            block = tuple(islice(cycle(repeated), min(BLOCK, p.steps - len(actions))))
-            for a in block:
-                state = stepped(g, p, state, a)
-            longer.append((h(state[-1]), actions + block, state))
+        for (_, actions, (xbar, d, lam, x)), repeated in product(beam, SEARCHED):
+            block = tuple(islice(cycle(repeated), min(BLOCK, p.steps - begun)))
+            for a in block:  # as Algorithm 2
+                if a == ACCEPT:
+                    xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c
+                else:
+                    lam = lam / 2 if a == HALF else 1.25 * lam
+                x = xbar + p.alpha * d
+            longer.append((h(x), actions + block, (xbar, d, lam, x)))
         beam = sorted(longer, key=lambda entry: entry[0])[:BEAM]
     return rhythm(problem, x_1, p, log, beam[0][1])
-
-
-def stepped(g, p, state, a):
-    """Where Algorithm 2 is after action a at (xbar, d, lambda_t, x_t)."""
-    xbar, d, lam, x = state
-    if a == ACCEPT:
-        xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c
-    else:
-        lam = lam / 2 if a == HALF else 1.25 * lam
-    return xbar, d, lam, xbar + p.alpha * d
 
 
 COEFFICIENT = {

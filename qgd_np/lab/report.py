@@ -1,7 +1,6 @@
 """What a run prints: its progress, every step for a reader, the table, the verdict."""
 
 import numpy as np
-from tqdm import tqdm
 
 from ..environment import ACTIONS, FEATURES
 from .training import convergence
@@ -14,25 +13,6 @@ def banner(about, data):
           f"{about['threads']} BLAS threads; qgd_np {about['version']}")  # fmt: skip
     if data.name == "synthetic":
         print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
-
-
-def shown(training, episodes, quiet):
-    """Yield the logs of a training's episodes behind a bar that says what the last one gave.
-
-    The first episode on each x_1 takes its plain steps too, so it is slower and announced.
-    """
-    E, begun = training.p.episodes, training.done
-    new = min(training.p.starts or E, E - begun)  # episodes here at another x_1
-    with tqdm(desc=f"new x_1 1/{new}", total=E, initial=begun, disable=quiet) as bar:
-        for episode in episodes:
-            row, k = training.rows[-1], training.done - begun + 1
-            bar.set_description(f"new x_1 {k}/{new}" if k <= new else "training", False)
-            bar.set_postfix_str(
-                f"loss {row['td_loss']:.1e}, return {row['return']:.2f}, "
-                f"accuracy {row['test_accuracy']:.2f}, epsilon {row['epsilon']:.2f}", False
-            )  # fmt: skip
-            bar.update()
-            yield episode
 
 
 def tracer(task, p, heading):
@@ -136,3 +116,12 @@ def verdict(tree):
                     f"{'above' if final['qgd'] > final[best] else 'below'} {best}, the best of "
                     f"the others; it is above it on {count} x_1.")  # fmt: skip
     return "\n".join(text)
+
+
+def draw(paths, preset, out):
+    """Draw the pictures of these run files into the folder out; returns their paths."""
+    from .. import figures  # matplotlib is slow to import
+
+    pictures = figures.draw(paths, preset, out)
+    print(*(f"picture  {path}" for path in pictures), sep="\n")
+    return pictures

@@ -138,7 +138,7 @@ class Training:
         return len(self.rows)
 
     def episodes(self, trace=None):
-        """Play the episodes that are left; yields each one's log after it is recorded."""
+        """Play the episodes that are left; yields the row of each."""
         look = self.problem.f if self.task.name == "reg" else lambda x, alpha: self.problem.f(x)
 
         def logs(e):
@@ -147,17 +147,18 @@ class Training:
 
         start = self.x_1, self.Q, self.Q.theta, self.memory, self.p, logs, self.done + 1
         for x in self.task.learn(self.problem, *start):
-            yield self._record(self.current.close(x))
+            self.rows.append(self._row(self.current.close(x)))
+            yield self.rows[-1]
 
-    def _record(self, log):
-        self.rows.append({
-            "td_loss": nanmean(log.td_loss), "epsilon": self.Q.epsilon, "seconds": log.seconds,
-            "return": log.reward[~np.isnan(log.reward)].sum(), "rejected": self.Q.rejected,
+    def _row(self, log):
+        taught = ~np.isnan(log.reward)  # the steps at which Q was trained
+        return {
+            "td_loss": log.td_loss[taught].mean(), "return": log.reward[taught].sum(),
+            "epsilon": self.Q.epsilon, "rejected": self.Q.rejected, "seconds": log.seconds,
             "q_mean": self.Q.q(self.held).max(axis=1).mean(), "diverged_at": log.diverged_at,
             "test_accuracy": 1 - self.problem.errors["test"](log.x), "action": log.action,
             "objective": log.objective, self.task.value: log.value, "reward": log.reward,
-        })  # fmt: skip
-        return log
+        }  # fmt: skip
 
     def _held_out_states(self):
         """States s_M, ..., s_T of an episode of random actions from an x_1 never trained on."""
@@ -225,9 +226,3 @@ def convergence(train):
         drift, change = np.ptp(q) / abs(q.mean()), last.mean() / third.mean() - 1
         error = np.hypot(last.std(), third.std()) / np.sqrt(quarter) / third.mean()
         return 100 * drift, last.mean(), 100 * change, 100 * error
-
-
-def nanmean(values):
-    """The mean of what is not NaN; NaN, without a warning, if nothing is."""
-    known = values[~np.isnan(values)]
-    return known.mean() if len(known) else np.nan
