@@ -272,7 +272,7 @@ BAD_HERE = {
     "lr": {"--preset fig12": "run_reg.py", "--preset fig5 --controller lr": "several runs",
            "--preset fig7 --seeds 0:2": "ten seeds", "--controller reg": "run_lr.py"},
     "reg": {"--preset fig7": "run_lr.py", "--validation-size 0": "--reward g",
-            "--validation-size 0 --reward g --policies all": "search needs"},
+            "--validation-size 0 --reward g --policies all": "and search need"},
 }  # fmt: skip
 
 

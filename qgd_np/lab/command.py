@@ -80,17 +80,16 @@ def settings(task, given):
 
 def check(task, a, configs):
     """Raise ConfigError for flags that do not fit each other or the configs of the runs."""
-    blind = not all(p.validation_size for p in configs.values())
-    on_h = any(p.reward == "error" for p in configs.values()) and not a.controller
+    on_h = task.name == "reg" and not a.controller  # of a preset's runs none changes the reward
+    on_h = on_h and "error" in {p.reward for p in configs.values()} or "search" in a.policies
     alone = a.trace or a.controller or "seed" in a.fields or a.preset in presets.TEN_SEEDS
     rules = {
         f"--only {a.only}: no run has this name": not configs,
         "--seeds goes with no --seed, --trace, --controller or ten seeds": a.seeds and alone,
         "--controller: this preset makes several runs": a.controller and len(configs) > 1,
         "--iterates 0: --controller would not be used": a.controller and not a.iterates,
-        "--validation-size 0: search needs such images": blind and "search" in a.policies,
-        "--validation-size 0: the reward needs such images, or give --reward g":
-            blind and on_h and task.name == "reg",
+        "--validation-size 0: --reward error and search need such images; --reward g needs none":
+            on_h and not all(p.validation_size for p in configs.values()),
     }  # fmt: skip
     for message, broken in rules.items():
         if broken:

@@ -17,23 +17,19 @@ def choose(device, tf32=False):
 
     Raises DeviceError for a GPU that cannot be used: there is no silent fallback.
     """
-    problem = None if device == "cpu" else _gpu_problem()
+    problem = "asked for the CPU" if device == "cpu" else _gpu_problem()
     if device == "gpu" and problem:
         raise DeviceError(f"--device gpu: {problem}; --device cpu needs none")
-    if device == "cpu" or problem:
-        return "cpu"
-    if tf32:  # CuPy asks cuBLAS for it if this is set before the first product
+    if tf32 and not problem:  # CuPy asks cuBLAS for it if this is set before the first product
         os.environ["CUPY_TF32"] = "1"
-    return "gpu"
+    return "cpu" if problem else "gpu"
 
 
 def _gpu_problem():
     """Why there is no GPU, None if there is one."""
     if backend.cupy is None:
-        return (
-            "CuPy is not installed; pip install -e '.[cuda12]' or '.[cuda13]', "
-            "as your driver's CUDA version asks (wheels cupy-cuda12x, cupy-cuda13x)"
-        )
+        return ("CuPy is not installed; pip install -e '.[cuda12]' or '.[cuda13]', as your driver's"
+                " CUDA version asks (wheels cupy-cuda12x, cupy-cuda13x)")  # fmt: skip
     try:
         return None if backend.cupy.cuda.runtime.getDeviceCount() else "CuPy finds no device"
     except backend.cupy.cuda.runtime.CUDARuntimeError as error:

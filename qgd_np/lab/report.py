@@ -60,7 +60,6 @@ def table(tree, names):
     if not runs:
         return "no comparison: --iterates 0"
     errors = [k for k in ("train", "validation") if f"{k}_accuracy" in runs["qgd"]]
-    errors = errors if tree["task"] == "reg" else []
     rows = []
     for name in dict.fromkeys([*names, *runs]):
         run = runs[name]
