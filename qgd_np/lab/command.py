@@ -195,9 +195,9 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
     """Train a DQN, if none is given, and compare it; returns the tree that is now in run.h5."""
     seeds = range(a.iterate_seed, a.iterate_seed + a.iterates)
     tree = about | {"kind": "run", "iterate_seeds": np.array(seeds, np.int64)}
+    training = None if controllers else Training(task, problem, p)
     folder.mkdir(parents=True, exist_ok=True)
-    if trained := not controllers:
-        training = Training(task, problem, p)
+    if training:
         if checkpoint:
             training.restore(checkpoint["training"])
         train(training, about, folder / "checkpoint.h5", a)
@@ -206,7 +206,7 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
     heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {a.iterate_seed}"
     trace = tracer(task, p, heading) if a.trace else None
     tree["evaluation"] = evaluate(task, problem, controllers, p, seeds, a.policies, a.quiet, trace)
-    if trained:
+    if training:
         files.write(folder / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
     files.write(folder / "run.h5", tree)
     return tree
