@@ -63,26 +63,20 @@ def local_process(words, threads):
 
 
 def finish(a, names):
-    """Print a table of the runs that are done, and draw them in one picture."""
-    paths = [a.out / name / "run.h5" for name in names]
-    if names:
-        trees = dict(zip(names, map(files.read, paths), strict=True))
-        print(summary(trees, [name for name in a.policies if name != "qgd"]))
-    if names and not a.no_figures:
-        draw(paths, a.preset if "/" in names[0] else "seeds", a.out)
-
-
-def summary(trees, others):
-    """A row per run: its training, what its controller reaches, and how far it is above whom."""
+    """Print a table of the runs that are done, a row each, and draw them in one picture."""
+    paths, rows, good = [a.out / name / "run.h5" for name in names], [], 0
+    others = [name for name in a.policies if name != "qgd"]
     headings = ["last quarter:", "max-Q ranges by", "TD loss", "changes by", "f at the end"]
     headings += ["test accuracy", *(f"above {other}" for other in others)]
-    rows, good = [], 0
-    for name, tree in trees.items():
+    for name, tree in zip(names, map(files.read, paths), strict=True):
         (settles, *cells), runs = settled(tree["train"]), tree["evaluation"]
         good += settles
         if runs:
             cells += [spread(runs["qgd"][k][:, -1]) for k in ("objective", "test_accuracy")]
             cells += [margin(runs["qgd"], runs[other]) for other in others]
         rows.append([name, *cells])
-    text = f"{tree['data']}\n{aligned(headings[: len(rows[0])], rows)}"
-    return f"\n{text}\nThe training has settled on {good} of {len(trees)}."
+    if rows:
+        print(f"\n{tree['data']}\n{aligned(headings[: len(rows[0])], rows)}")
+        print(f"The training has settled on {good} of {len(rows)}.")
+    if rows and not a.no_figures:
+        draw(paths, a.preset if "/" in names[0] else "seeds", a.out)

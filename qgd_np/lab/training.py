@@ -61,14 +61,13 @@ class Problem:
 class Log:
     """What happened in one episode, step by step: the `log` of the four algorithms.
 
-    objective f(x_{t+1}), value (alpha_{t+1} or lambda_{t+1}), reward, td_loss: (T,); action: (T,)
-    int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,) bool. NaN, or
-    the action -1, where a step was not reached or the DQN not asked.
+    objective f(x_{t+1}), value (alpha_{t+1} or lambda_{t+1}), reward, td_loss, error[name]: (T,);
+    action: (T,) int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,)
+    bool. NaN, or the action -1, where a step was not reached or the DQN not asked. objective_1:
+    f(x_1); diverged_at: the step whose f was not finite (D23), 0: none; gradients: how many.
 
-    f(x, value): the objective to be logged; Q: the DQN that is asked; errors: {name: ErrorRate}
-    evaluated at every step, kept in error[name] (T,); trace(log, t): called after each step at
-    which the DQN was asked. objective_1: f(x_1); diverged_at: the step whose f was not finite, at
-    which the episode ended (D23), 0: none; gradients: how many were taken.
+    f(x, value): the objective to be logged; errors: {name: ErrorRate} evaluated at every step;
+    trace(log, t): called after each step at which Q was asked.
     """
 
     def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0):
@@ -84,19 +83,21 @@ class Log:
     def __call__(self, t, x, value, a, r=math.nan, loss=math.nan, s=None):
         """Keep step t: x_{t+1}, alpha_{t+1} or lambda_{t+1}, a_t, r_{t+1}, the TD loss, s_t."""
         i, self.last = t - 1, x
-        self.objective[i] = self.f(x, value)
         self.value[i], self.action[i], self.reward[i], self.td_loss[i] = value, a, r, loss
-        if math.isfinite(self.objective[i]):  # a net of NaN would still name a class
-            for name, error in self.errors.items():
-                self.error[name][i] = error(x)
-        else:
-            self.diverged_at = t
+        self._look(i, x)
+        self.diverged_at = self.diverged_at if math.isfinite(self.objective[i]) else t
         if s is not None:
             self.state[i] = s
             if self.q.shape[1]:
                 self.q[i], self.explored[i] = self.Q.values, self.Q.explored
             if self.trace:
                 self.trace(self, t)
+
+    def _look(self, i, x):
+        self.objective[i] = self.f(x, self.value[i])
+        if math.isfinite(self.objective[i]):  # a net of NaN would still name a class
+            for name, error in self.errors.items():
+                self.error[name][i] = error(x)
 
     def close(self, x):
         """The episode has returned x: the last step shows it (D10)."""
@@ -106,9 +107,7 @@ class Log:
         first = int(np.argmax(~np.isnan(self.state[:, 0])))  # where d(xbar) was taken before a step
         self.gradients = int((self.action == ACCEPT).sum() + (self.action[first] != ACCEPT))
         if not self.diverged_at:
-            self.objective[-1] = self.f(x, self.value[-1])
-            for name, error in self.errors.items():
-                self.error[name][-1] = error(x)
+            self._look(-1, x)
         return self
 
 
