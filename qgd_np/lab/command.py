@@ -18,7 +18,7 @@ from ..files import interrupts
 from ..images import load
 from . import device, flags, presets
 from .comparison import controller_tree, evaluate, load_controllers
-from .report import banner, draw, table, tracer, verdict
+from .report import draw, table, tracer, verdict
 from .seeds import run_seeds
 from .training import Problem, Training
 
@@ -42,7 +42,7 @@ def run(task, argv):
     configs = {name: config.make(task.name, changes) for name, changes in a.runs.items()}
     check(task, a, configs)
     for name in () if a.resume else a.runs:
-        refuse_results(a.out / name, ": add --resume, or choose another folder")
+        refuse_results(a.out / name, "add --resume, or choose another folder")
     try:
         if a.seeds and not a.only:
             return run_seeds(a, argv, {name: p.episodes for name, p in configs.items()})
@@ -134,8 +134,8 @@ def found_in(folder):
 
 def refuse_results(folder, advice):
     """Raise ConfigError for a folder that holds a run: nothing is overwritten."""
-    if any(any(folder.glob(name)) for name in ("run.h5", "controller.h5", "checkpoint*.h5")):
-        raise ConfigError(f"--out {folder} holds a run{advice}")
+    if any(folder.glob("*.h5")):
+        raise ConfigError(f"--out {folder} holds a run: {advice}")
 
 
 def make_runs(task, configs, a):
@@ -162,7 +162,7 @@ def one_run(task, p, name, a):
         p = config.make(task.name, old, {"episodes": max(p.episodes, old["episodes"])})
     finished = result and json.loads(result["config"])["episodes"] == p.episodes
     if not finished and not checkpoint:
-        refuse_results(folder, ", but no checkpoint to go on from: choose another folder")
+        refuse_results(folder, "no checkpoint to go on from, choose another folder")
     if a.controller and not finished:
         controllers = load_controllers(task.name, a.controller, p, a.fields)
         p = controllers["qgd"][1]
@@ -171,7 +171,10 @@ def one_run(task, p, name, a):
     if before and before["data_sha256"] != data.sha256:
         raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
     about = description(task, p, data, kind, name, a)
-    banner(about, data)
+    print(f"{data.name}: {len(data.train_images)} training, {len(data.test_images)} test images; "
+          "{device}, {threads} BLAS threads; qgd_np {version}".format(**about))  # fmt: skip
+    if data.name == "synthetic":
+        print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
     if not finished:
         problem = Problem(data, p, kind)
         result = results(task, p, problem, about, controllers, checkpoint, folder, a)

@@ -51,17 +51,16 @@ class LineSearch:
         self.slope = self.f.observe(x, d, d)[1]
         return -d
 
-    def observe(self, x, *rest):
+    def observe(self, *at):
         """As f.observe."""
-        seen = self.f.observe(x, *rest)
-        self.f_x = seen[0]
-        return seen
+        self.seen = self.f.observe(*at)
+        return self.seen
 
     def greedy(self, s):
         """a_t for the x_t that was observed last."""
         bound = max(self.accepted, default=math.inf) + ARMIJO * self.alpha * self.slope
-        if self.f_x <= bound:
-            self.accepted, self.alpha = [*self.accepted, self.f_x][-self.memory :], self.alpha_c
+        if self.seen[0] <= bound:
+            self.accepted, self.alpha = [*self.accepted, self.seen[0]][-self.memory :], self.alpha_c
             return ACCEPT
         self.alpha = self.alpha / 2
         return HALF
@@ -139,9 +138,7 @@ LEARNING_RATE = {
     "alpha 0.3": partial(rule, alpha_c=0.3),
     "alpha 0.5": partial(rule, alpha_c=0.5),
     "cosine": partial(scheduled, rate=lambda t, T: 0.5 * (1 + math.cos(math.pi * (t - 1) / T))),
-    "step": partial(
-        scheduled, rate=lambda t, T: 1.0 if t <= T // 2 else 0.5 if t <= 3 * T // 4 else 0.25
-    ),
+    "step": partial(scheduled, rate=lambda t, T: 0.5 ** ((t > T // 2) + (t > 3 * T // 4))),
 }
 
 

@@ -6,15 +6,6 @@ from ..environment import ACTIONS, FEATURES
 from .training import convergence
 
 
-def banner(about, data):
-    """Say on what the run is made, synthetic images loudly."""
-    n, test = len(data.train_images), len(data.test_images)
-    print(f"{data.name}: {n} training, {test} test images; {about['device']}, "
-          f"{about['threads']} BLAS threads; qgd_np {about['version']}")  # fmt: skip
-    if data.name == "synthetic":
-        print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
-
-
 def tracer(task, p, heading):
     """A function trace(log, t) that prints step t of an episode, after heading.format(log) once.
 
