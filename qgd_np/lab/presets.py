@@ -108,10 +108,7 @@ def listing():
     lines = []
     for names, preset in TABLE.items():
         base = preset.base + (" (run_reg.py)" if preset.tasks == ("reg",) else "")
-        own = [(f"  {run}", change) for run, change in preset.runs.items() if run]
-        for name, change in [(names, preset.changes), *own]:
-            lines.append(
-                " ".join([f"{name:16}", base, *(written(*flag) for flag in change.items())])
-            )
-            base = ""
+        own = {f"  {run}": change for run, change in preset.runs.items() if run}
+        for name, change in ({f"{names:16} {base}": preset.changes} | own).items():
+            lines.append(" ".join([f"{name:16}", *(written(*flag) for flag in change.items())]))
     return "\n".join([*lines, "In all of them --gap holds (D25), and divergence ends (D23)."])

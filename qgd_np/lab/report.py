@@ -37,12 +37,9 @@ def tracer(task, p, heading):
 
 def aligned(headings, rows):
     """A table as text: rows of strings under their headings, all but the first to the right."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    lines = []
-    for first, *others in (headings, *rows):
-        cells = [f"{cell:>{w}}" for cell, w in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([f"{first:{widths[0]}}", *cells]).rstrip())
-    return "\n".join(lines)
+    first, *others = (max(map(len, column)) for column in zip(headings, *rows, strict=True))
+    rows = [[row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in (headings, *rows)]
+    return "\n".join("  ".join(row).rstrip() for row in rows)
 
 
 def table(tree, names):
