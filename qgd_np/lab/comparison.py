@@ -16,11 +16,10 @@ SHIPPED = Path(__file__).resolve().parents[1] / "controllers"
 
 def controller_tree(task, Q, p):
     """/dqn of the run file: theta layer by layer and what is needed to use it."""
-    tree = {}
+    tree = fitting(task) | {"sizes": np.array(Q.net.sizes), "M": p.M, "first": p.first}
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
-    own = {"sizes": np.array(Q.net.sizes), "M": p.M, "first": p.first}
-    return tree | fitting(task) | own
+    return tree
 
 
 def fitting(task):
@@ -40,10 +39,8 @@ def load_controller(task, name, p, given=()):
     tree = files.read(path).get("dqn", {})
     for what, here in fitting(task).items():
         if (found := tree.get(what)) != here:
-            raise files.FileError(
-                f"{path}: no controller for run_{task}.py here: its {what.replace('_', ' ')} "
-                f"is {found}, here {here}; give another run.h5 or controller.h5"
-            )
+            said = f"its {what} is {found}, here {here}; give another run.h5 or controller.h5"
+            raise files.FileError(f"{path}: no controller for run_{task}.py here: {said}")
     Q = DQN(tree["sizes"], p)
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import math
-import re
 import shlex
 import sys
 from argparse import SUPPRESS, ArgumentTypeError
@@ -49,8 +48,8 @@ def whole(text, least=0):
 
 def seeds(text):
     """A:B, for argparse."""
-    found = re.fullmatch(r"(\d+):(\d+)", text)
-    if not found or int(found[1]) >= int(found[2]):
+    first, _, end = text.partition(":")
+    if not (first.isdecimal() and end.isdecimal() and int(first) < int(end)):
         raise ArgumentTypeError(f"{text!r} is not A:B with A < B, as in 0:10")
     return text
 
