@@ -117,7 +117,7 @@ def test_a_trace_prints_each_step_of_training_and_of_the_first_unseen_x_1(
     blocks = text[text.index("training episode 1") :].split("\n\n")[:3]
     assert "epsilon 1.00" in blocks[0] and "seed 1000" in blocks[2] and "seed 1001" not in text
     for e, block in enumerate(blocks):
-        names, *rows = block.splitlines()[1:]
+        names, *rows = (line for line in block.splitlines()[1:] if "D10" not in line)
         assert len(rows) == 3 and max(map(len, [names, *rows])) <= 160
         for name in ("hyper-parameter objective max objective   slope encoding alignment", "Q half",
                      "Q accept", "f(x_t)", "reward", "TD loss", f"{VALUE[task]}_t"):  # fmt: skip
@@ -133,28 +133,19 @@ def test_a_trace_prints_each_step_of_training_and_of_the_first_unseen_x_1(
             assert cells.count("-") == (0 if e < 2 else 2)
 
 
-@pytest.mark.parametrize("f, returns, expected", [
-    (3.5, "lower", True), (2.5, "lower", False), (2.5, "printed", True), (3.5, "last", False),
-])  # fmt: skip
-def test_the_trace_says_where_not_the_last_candidate_is_returned(f, returns, expected, capsys):
-    p, nan = config.make("lr", {"steps": 3, "first": 2.0, "returns": returns}), np.full(3, np.nan)
-    log = SimpleNamespace(  # accepts x_2, where f is 3
-        state=np.array([[np.nan] * 6, [0.0] * 6, [0.0] * 6]), q=np.zeros((3, 2)), objective_1=4.0,
-        objective=np.array([3.0, 2.0, f]), value=np.array([1.0, 1.0, 0.5]), reward=nan,
-        action=np.array([1, 1, 0], np.int8), explored=np.zeros(3, bool), td_loss=nan,
-    )  # fmt: skip
-    trace = report.tracer(TASKS["lr"], p, "")
-    trace(log, 2)
-    assert "D10" not in capsys.readouterr().out
-    trace(log, 3)
-    assert ("D10" in capsys.readouterr().out) == expected
+@pytest.mark.parametrize(("returns", "said"), [("printed", True), ("last", False)])
+def test_the_trace_says_where_not_the_last_candidate_is_returned(
+    returns, said, call, tmp_path, capsys
+):
+    words = ["--episodes", 1, "--trace", "--iterates", 0, "--returns", returns, "--out", tmp_path]
+    assert call("lr", *words) == 0 and ("D10" in capsys.readouterr().out) == said
 
 
 # -- flags and presets ----------------------------------------------------------------------------
 
 
 @both
-def test_help_is_one_screen_and_help_all_has_every_flag_that_has_an_effect(task, capsys):
+def test_help_is_one_screen_and_help_all_has_every_flag(task, capsys):
     with pytest.raises(SystemExit):
         command.main(TASKS[task], ["--help"])
     short = capsys.readouterr().out
@@ -165,8 +156,7 @@ def test_help_is_one_screen_and_help_all_has_every_flag_that_has_an_effect(task,
     contract += " out resume controller iterates iterate-seed policies trace no-figures quiet"
     assert all(f"--{name} " in short for name in [*contract.split(), "help-all"])
     fields = {f"--{name.replace('_', '-')}" for name in vars(config.make(task))}
-    other = {"lr": {"--alpha", "--lambda-c", "--reward"}, "reg": {"--alpha-c"}}
-    assert {name for name in fields if f"{name} " not in everything} == other[task]
+    assert all(f"{name} " in everything for name in fields)
 
 
 @both
@@ -282,7 +272,7 @@ BAD_HERE = {
     "lr": {"--preset fig12": "run_reg.py", "--preset fig5 --controller lr": "several runs",
            "--preset fig7 --seeds 0:2": "ten seeds", "--controller reg": "run_lr.py"},
     "reg": {"--preset fig7": "run_lr.py", "--validation-size 0": "--reward g",
-            "--validation-size 0 --reward g --policies all": "search needs"},
+            "--validation-size 0 --reward g --policies all": "and search need"},
 }  # fmt: skip
 
 
@@ -391,7 +381,7 @@ def test_several_controllers_are_compared_each_under_its_files_name(
         shutil.copy(paths[0], path)
     words = ["--policies", "gd", "--iterates", 2, "--controller"]
     assert call(task, "--out", tmp_path / "out", *words, *paths) == 0
-    assert "points above" in capsys.readouterr().out
+    assert "points that qgd" in capsys.readouterr().out
     runs = run(tmp_path / "out")["evaluation"]
     assert sorted(runs) == ["gd", "qgd", "qgd again", "qgd other"]
     for name in ("objective", "test_accuracy", "action"):  # one shares the other's plain steps
@@ -497,9 +487,8 @@ def test_the_table_has_means_deviations_gradients_and_paired_differences():
     tree = tree_of(qgd=[0.2, 0.3, 0.5], gd=[0.1, 0.2, 0.3], armijo=[0.1, np.nan, 0.1])
     lines = report.table(tree, ["gd", "armijo"]).splitlines()
     assert [line.split()[0] for line in lines[-3:]] == ["gd", "armijo", "qgd"]
-    assert "2.0000 +- 0.0000  0.2000 +- 0.0816         91     1.00" in lines[-3]
-    low, high = re.search(r"\+13\.3 \[\+(.*), \+(.*)\] on 3 of 3", lines[-3]).groups()
-    assert 10 <= float(low) < 13.3 < float(high) <= 20 and lines[-2].endswith("diverged")
+    assert "2.0000 +- 0.0000  0.2000 +- 0.0816  " in lines[-3] and " 91     1.00 " in lines[-3]
+    assert lines[-3].endswith("+13.3 on 3 of 3") and lines[-2].endswith("diverged")
     text = report.table(tree_of(gd=[0.1], qgd=[0.2]), ["gd"])
     assert "+-" not in text and "+10.0 on 1 of 1" in text
 
@@ -508,8 +497,7 @@ def test_the_table_of_the_coefficient_shows_the_errors_and_several_controllers_a
     runs = {"gd": [0.1, 0.2], "qgd": [0.2, 0.3], "qgd other": [0.0, 0.1]}
     lines = report.table(tree_of("reg", **runs), ["gd"]).splitlines()
     assert "train error" in lines[2] and "validation error" in lines[2] and "0.8500" in lines[3]
-    assert lines[-2].split() == "qgd +10.0 on 2 of 2".split()
-    assert lines[-1].split() == "qgd other -10.0 on 0 of 2".split()
+    assert lines[-1].startswith("qgd other") and lines[-1].endswith("+20.0 on 2 of 2")
 
 
 @pytest.mark.parametrize("q, loss, expected", [
@@ -527,9 +515,3 @@ def test_the_verdict_names_the_best_other_policy_and_how_far_it_is():
     accuracies = dict(gd=[0.1, 0.2], armijo=[0.31, 0.36], step=[np.nan, 1.0], qgd=[0.3, 0.4])
     text = report.verdict(tree_of(**accuracies))
     assert "1.5 points of test accuracy above armijo" in text and "on 1 of 2 x_1" in text
-
-
-def test_the_time_that_is_left_counts_new_and_known_x_1_apart():
-    assert report.seconds_left([10.0], 20, 199, 0.2) == pytest.approx(19 * 10 + 180 * 2)
-    assert report.seconds_left([10.0] * 20 + [3.0], 20, 179, 0.2) == pytest.approx(179 * 3)
-    assert report.seconds_left([10.0] * 3, 3, 0, 0.2) == 0

@@ -18,7 +18,7 @@ from ..files import interrupts
 from ..images import load
 from . import device, flags, presets
 from .comparison import controller_tree, evaluate, load_controllers
-from .report import banner, shown, table, tracer, verdict
+from .report import draw, table, tracer, verdict
 from .seeds import run_seeds
 from .training import Problem, Training
 
@@ -42,17 +42,15 @@ def run(task, argv):
     configs = {name: config.make(task.name, changes) for name, changes in a.runs.items()}
     check(task, a, configs)
     for name in () if a.resume else a.runs:
-        refuse_results(a.out / name, ": add --resume, or choose another folder")
+        refuse_results(a.out / name, "add --resume, or choose another folder")
     try:
         if a.seeds and not a.only:
             return run_seeds(a, argv, {name: p.episodes for name, p in configs.items()})
         return make_runs(task, configs, a)
     except interrupts.Stopped:
         interrupts.ignore()
-        saved = any(a.out.rglob("checkpoint*.h5"))  # it knows the rest
-        words = ["--out", str(a.out)] if saved else [word for word in argv if word != "--resume"]
-        line = shlex.join(["python", sys.argv[0], *words, "--resume"])
-        print(f"\nstopped; go on with\n  {line}", file=sys.stderr)
+        words = ["python", sys.argv[0], *(word for word in argv if word != "--resume"), "--resume"]
+        print(f"\nstopped; go on with\n  {shlex.join(words)}", file=sys.stderr)
         raise
 
 
@@ -82,17 +80,16 @@ def settings(task, given):
 
 def check(task, a, configs):
     """Raise ConfigError for flags that do not fit each other or the configs of the runs."""
-    blind = not all(p.validation_size for p in configs.values())
-    on_h = any(p.reward == "error" for p in configs.values()) and not a.controller
+    on_h = task.name == "reg" and not a.controller  # of a preset's runs none changes the reward
+    on_h = on_h and "error" in {p.reward for p in configs.values()} or "search" in a.policies
     alone = a.trace or a.controller or "seed" in a.fields or a.preset in presets.TEN_SEEDS
     rules = {
         f"--only {a.only}: no run has this name": not configs,
         "--seeds goes with no --seed, --trace, --controller or ten seeds": a.seeds and alone,
         "--controller: this preset makes several runs": a.controller and len(configs) > 1,
         "--iterates 0: --controller would not be used": a.controller and not a.iterates,
-        "--validation-size 0: search needs such images": blind and "search" in a.policies,
-        "--validation-size 0: the reward needs such images, or give --reward g":
-            blind and on_h and task.name == "reg",
+        "--validation-size 0: --reward error and search need such images; --reward g needs none":
+            on_h and not all(p.validation_size for p in configs.values()),
     }  # fmt: skip
     for message, broken in rules.items():
         if broken:
@@ -105,8 +102,7 @@ def earlier(task, given):
     Raises ConfigError for a given one that contradicts them.
     """
     out, tree = given["out"], None
-    places = {file.parent for depth in ("", "*/", "*/*/") for file in out.glob(f"{depth}*.h5")}
-    for folder in sorted(places):
+    for folder in sorted({file.parent for file in out.rglob("*.h5")}):
         with contextlib.suppress(files.FileError):  # another run's, or refused when its turn comes
             checkpoint, result = found_in(folder)
             if tree := checkpoint or result:
@@ -121,9 +117,8 @@ def earlier(task, given):
     for name in {*before} & {*given} - {"data"}:  # images are compared by content
         value, old = given[name], before[name]
         if value not in (old, "auto") and not (name == "episodes" and value > old):
-            value, old = flags.written(name, value), flags.written(name, old)
-            raise ConfigError(f"{value}: the run in {out} has {old}; leave it out, or choose "
-                              "another folder")  # fmt: skip
+            raise ConfigError(f"{flags.written(name, value)}: the run in {out} has "
+                              f"{flags.written(name, old)}; leave it out")  # fmt: skip
     given.pop("device", None)
     return kept
 
@@ -139,8 +134,8 @@ def found_in(folder):
 
 def refuse_results(folder, advice):
     """Raise ConfigError for a folder that holds a run: nothing is overwritten."""
-    if any(any(folder.glob(name)) for name in ("run.h5", "controller.h5", "checkpoint*.h5")):
-        raise ConfigError(f"--out {folder} holds a run{advice}")
+    if any(folder.glob("*.h5")):
+        raise ConfigError(f"--out {folder} holds a run: {advice}")
 
 
 def make_runs(task, configs, a):
@@ -153,10 +148,7 @@ def make_runs(task, configs, a):
         gc.collect()  # f and its points hold each other: free the images before the next run
     if a.no_figures:
         return print(f"to draw it: python -m qgd_np.figures {a.out}")
-    from .. import figures  # matplotlib is slow to import
-
-    pictures = figures.draw(paths, a.preset, a.out / (a.only or ""))
-    print(*(f"picture  {path}" for path in pictures), sep="\n")
+    pictures = draw(paths, a.preset, a.out / (a.only or ""))
     first = [path for path in pictures if path.stem == "comparison"] + [*pictures, *paths]
     print(f"open first: {first[0]}")
 
@@ -168,18 +160,21 @@ def one_run(task, p, name, a):
     if before := checkpoint or result:  # its defaults may have been others
         old = json.loads(before["config"])
         p = config.make(task.name, old, {"episodes": max(p.episodes, old["episodes"])})
-    finished = result and config.make(task.name, json.loads(result["config"])) == p
+    finished = result and json.loads(result["config"])["episodes"] == p.episodes
     if not finished and not checkpoint:
-        refuse_results(folder, ", but no checkpoint to go on from: choose another folder")
+        refuse_results(folder, "no checkpoint to go on from, choose another folder")
     if a.controller and not finished:
         controllers = load_controllers(task.name, a.controller, p, a.fields)
         p = controllers["qgd"][1]
     kind = device.choose(a.device, p.tf32)
     data = load(a.data, p.train_size, p.validation_size)
-    about = description(task, p, data, kind, name, a)
     if before and before["data_sha256"] != data.sha256:
         raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
-    banner(about, data, before or about)
+    about = description(task, p, data, kind, name, a)
+    print(f"{data.name}: {len(data.train_images)} training, {len(data.test_images)} test images; "
+          "{device}, {threads} BLAS threads; qgd_np {version}".format(**about))  # fmt: skip
+    if data.name == "synthetic":
+        print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
     if not finished:
         problem = Problem(data, p, kind)
         result = results(task, p, problem, about, controllers, checkpoint, folder, a)
@@ -190,9 +185,8 @@ def one_run(task, p, name, a):
 def description(task, p, data, kind, name, a):
     """The root attributes of the run file; `flags` is what --resume takes from it."""
     path = a.data not in ("auto", "cifar10", "synthetic") and os.path.exists(a.data)
-    kept = {name: getattr(a, name) for name in KEPT} | a.fields
-    kept |= {"data": os.path.abspath(a.data) if path else data.name, "device": kind}
-    kept["folder"] = name
+    kept = {name: getattr(a, name) for name in KEPT} | a.fields | {"device": kind, "folder": name}
+    kept["data"] = os.path.abspath(a.data) if path else data.name
     return {
         "task": task.name, "config": json.dumps(vars(p)), "version": __version__,
         "data": data.name, "data_sha256": data.sha256, "device": device.describe(kind),
@@ -203,24 +197,18 @@ def description(task, p, data, kind, name, a):
 def results(task, p, problem, about, controllers, checkpoint, folder, a):
     """Train a DQN, if none is given, and compare it; returns the tree that is now in run.h5."""
     seeds = range(a.iterate_seed, a.iterate_seed + a.iterates)
-    tree = about | {"kind": "run", "iterate_seeds": np.array(seeds, np.int64), "evaluation": {}}
+    tree = about | {"kind": "run", "iterate_seeds": np.array(seeds, np.int64)}
     training = None if controllers else Training(task, problem, p)
     folder.mkdir(parents=True, exist_ok=True)
     if training:
         if checkpoint:
             training.restore(checkpoint["training"])
         train(training, about, folder / "checkpoint.h5", a)
-        controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log
+        controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log()
     tree["dqn"] = controller_tree(task.name, *controllers["qgd"])
-    if seeds:
-        heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {seeds[0]}"
-        trace = tracer(task, p, heading) if a.trace else None
-        total = len({*controllers, *a.policies}) * len(seeds)
-        with tqdm(desc="comparing", total=total, leave=False, disable=a.quiet) as bar:
-            tree["evaluation"] = evaluate(
-                task, problem, controllers, p, seeds, a.policies,
-                lambda name, k: bar.set_postfix_str(name) or bar.update(), trace,
-            )  # fmt: skip
+    heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {a.iterate_seed}"
+    trace = tracer(task, p, heading) if a.trace else None
+    tree["evaluation"] = evaluate(task, problem, controllers, p, seeds, a.policies, a.quiet, trace)
     if training:
         files.write(folder / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
     files.write(folder / "run.h5", tree)
@@ -228,23 +216,33 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
 
 
 def train(training, about, path, a):
-    """Play the episodes that are left; save at first, now and then, and when a signal stops it."""
+    """Play the episodes that are left behind a bar; save at first, now and then, and when stopped.
+
+    The first episode on each x_1 takes its plain steps too, so it is slower and announced.
+    """
 
     def save():
         tree = about | {"kind": "checkpoint", "training": snapshot}
         files.write(path, tree, keep_previous=True)
 
-    E, snapshot = training.p.episodes, training.tree()
+    E, begun, snapshot = training.p.episodes, training.done, training.tree()
     heading = "training episode {0.e}, epsilon {0.Q.epsilon:.2f}"
     trace = tracer(training.task, training.p, heading) if a.trace else None
+    new = min(training.p.starts or E, E - begun)  # episodes here at another x_1
     try:
         save()
-        for _ in shown(training, training.episodes(trace), a.quiet):
-            snapshot = training.tree()
-            if a.only:  # for the process that has begun this one
-                print(f"episode {training.done} of {E}", flush=True)
-            if training.done % a.checkpoint_episodes == 0 or training.done == E:
-                save()
+        with tqdm(desc=f"new x_1 1/{new}", total=E, initial=begun, disable=a.quiet) as bar:
+            for row in training.episodes(trace):
+                snapshot, done = training.tree(), training.done
+                k = done - begun + 1
+                bar.set_description(f"new x_1 {k}/{new}" if k <= new else "training", False)
+                bar.set_postfix_str("loss {td_loss:.1e}, return {return:.2f}, accuracy "
+                                    "{test_accuracy:.2f}".format(**row), False)  # fmt: skip
+                bar.update()
+                if a.only:  # for the process that has begun this one
+                    print(f"episode {done} of {E}", flush=True)
+                if done % a.checkpoint_episodes == 0 or done == E:
+                    save()
     except interrupts.Stopped:
         interrupts.ignore()
         save()

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from .. import config, files
 from ..dqn import DQN
@@ -15,11 +16,16 @@ SHIPPED = Path(__file__).resolve().parents[1] / "controllers"
 
 def controller_tree(task, Q, p):
     """/dqn of the run file: theta layer by layer and what is needed to use it."""
-    tree = {}
+    tree = fitting(task) | {"sizes": np.array(Q.net.sizes), "M": p.M, "first": p.first}
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
-    about = dict(features=list(FEATURES), feature_map=FEATURE_MAP, actions=list(ACTIONS[task]))
-    return tree | about | {"sizes": np.array(Q.net.sizes), "M": p.M, "first": p.first}
+    return tree
+
+
+def fitting(task):
+    """What a controller must agree with to be used here."""
+    actions, features = list(ACTIONS[task]), list(FEATURES)
+    return {"actions": actions, "features": features, "feature_map": FEATURE_MAP}
 
 
 def load_controller(task, name, p, given=()):
@@ -30,36 +36,19 @@ def load_controller(task, name, p, given=()):
     """
     path = SHIPPED / f"{name}.h5"
     path = path if path.exists() and not Path(name).exists() else Path(name)
-    tree = files.read(path).get("dqn")
-    wanted = {
-        "actions": list(ACTIONS[task]),
-        "features": list(FEATURES),
-        "feature_map": FEATURE_MAP,
-    }
-    for what, here in wanted.items():
-        found = tree.get(what) if isinstance(tree, dict) else None
-        if found != here:
-            raise files.FileError(
-                f"{path}: no controller for run_{task}.py here: its {what.replace('_', ' ')} "
-                f"is {found}, here {here}; give another run.h5 or controller.h5"
-            )
-    try:
-        Q = DQN(tree["sizes"], p)
-        for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
-            W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
-        if Q.net.sizes[0] != len(FEATURES) or Q.net.sizes[-1] != len(ACTIONS[task]):
-            raise ValueError("sizes")
-        own = {"M": int(tree["M"]), "first": float(tree["first"])}
-        return Q, config.make(task, vars(p), own, dict(given))
-    except (KeyError, ValueError, TypeError, config.ConfigError) as error:
-        raise files.FileError(f"{path}: the controller in it is not complete") from error
+    tree = files.read(path).get("dqn", {})
+    for what, here in fitting(task).items():
+        if (found := tree.get(what)) != here:
+            said = f"its {what} is {found}, here {here}; give another run.h5 or controller.h5"
+            raise files.FileError(f"{path}: no controller for run_{task}.py here: {said}")
+    Q = DQN(tree["sizes"], p)
+    for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
+        W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
+    return Q, config.make(task, vars(p), {name: tree[name] for name in ("M", "first")}, dict(given))
 
 
 def load_controllers(task, names, p, given=()):
-    """Return {policy: (DQN, its config)}: the first is "qgd", others bear their file's name.
-
-    Raises as load_controller, and ConfigError for a name that stands twice.
-    """
+    """Return {policy: (DQN, its config)}: the first is "qgd", others bear their file's name."""
     found = {}
     for path in map(Path, names):
         label = path.resolve().parent.name if path.stem in ("controller", "run") else path.stem
@@ -70,38 +59,34 @@ def load_controllers(task, names, p, given=()):
     return found
 
 
-def evaluate(task, problem, controllers, p, seeds, names, progress=lambda *at: None, trace=None):
-    """Run the controllers and the named policies from the unseen iterates of `seeds`.
+def evaluate(task, problem, controllers, p, seeds, names, quiet=True, trace=None):
+    """Run the named policies and the controllers from the unseen iterates of `seeds`.
 
     Returns /evaluation of the run file: per policy arrays (K, T) and (K,). Controllers share the
-    plain steps of an x_1: the seconds of the first contain them. progress(name, k) is called before
-    each run, trace(log, t) at the steps of the first controller from the first iterate.
+    plain steps of an x_1: the seconds of the first contain them. trace(log, t) is called at the
+    steps of the first controller from the first iterate.
     """
-    iterates = [problem.iterate(seed) for seed in seeds]
-    ours = dict(list(controllers.items())[:1])
-    known = {name: task.policies[name] for name in names if name not in controllers}
-    tree = {}
-    for name in [*known, *controllers]:
-        logs = []
-        for k, x_1 in enumerate(iterates):
-            progress(name, k)
+    iterates, ours, tree = [problem.iterate(seed) for seed in seeds], [*controllers], {}
+    policies = [name for name in names if name not in ours] + ours if iterates else []
+    total = len(policies) * len(iterates)
+    with tqdm(desc="comparing", total=total, leave=False, disable=quiet) as bar:
+        for name in policies:
             Q, own = controllers.get(name, (None, p))
-            shown = trace if k == 0 and name in ours else None
-            log = Log(lambda x, value: problem.f(x), x_1, Q, p, problem.errors, shown)
-            if Q is None:
-                x = known[name](problem, x_1, p, log)
-            else:
-                x = task.apply(problem, x_1, Q, replace(own, steps=p.steps), log)
-            logs.append(log.close(x))
-        tree[name] = results(task, logs)
-    return tree
-
-
-def results(task, logs):
-    """The arrays of one policy's episodes, as in the run file."""
-    per_run = ("objective", "action", "state", "objective_1", "gradients", "seconds")
-    tree = {name: np.array([getattr(log, name) for log in logs]) for name in per_run}
-    tree[task.value] = np.array([log.value for log in logs])
-    for error in logs[0].error:
-        tree[f"{error}_accuracy"] = 1 - np.array([log.error[error] for log in logs])
+            logs = []
+            for x_1 in iterates:
+                bar.set_postfix_str(name)
+                shown = trace if name == ours[0] and not logs else None
+                log = Log(lambda x, value: problem.f(x), x_1, Q, p, problem.errors, shown)
+                if Q is None:
+                    x = task.policies[name](problem, x_1, p, log)
+                else:
+                    x = task.apply(problem, x_1, Q, replace(own, steps=p.steps), log)
+                logs.append(log.close(x))
+                bar.update()
+            kept = ("objective", "action", "state", "objective_1", "gradients", "seconds")
+            tree[name] = {key: np.array([getattr(log, key) for log in logs]) for key in kept}
+            tree[name][task.value] = np.array([log.value for log in logs])
+            for images in problem.errors:
+                accuracy = 1 - np.array([log.error[images] for log in logs])
+                tree[name][f"{images}_accuracy"] = accuracy
     return tree

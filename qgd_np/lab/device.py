@@ -17,28 +17,23 @@ def choose(device, tf32=False):
 
     Raises DeviceError for a GPU that cannot be used: there is no silent fallback.
     """
-    problem = "" if device == "cpu" else _gpu_problem()
-    if device == "cpu" or (device == "auto" and problem):
-        return "cpu"
-    if problem:
-        raise DeviceError(f"--device gpu: {problem}")
-    if tf32:  # CuPy asks cuBLAS for it if this is set before the first product
+    problem = "asked for the CPU" if device == "cpu" else _gpu_problem()
+    if device == "gpu" and problem:
+        raise DeviceError(f"--device gpu: {problem}; --device cpu needs none")
+    if tf32 and not problem:  # CuPy asks cuBLAS for it if this is set before the first product
         os.environ["CUPY_TF32"] = "1"
-    return "gpu"
+    return "cpu" if problem else "gpu"
 
 
 def _gpu_problem():
-    """Say in one sentence why there is no GPU, or return an empty string."""
+    """Why there is no GPU, None if there is one."""
     if backend.cupy is None:
-        return (
-            "CuPy is not installed; pip install -e '.[cuda12]' or '.[cuda13]', "
-            "as your driver's CUDA version asks (wheels cupy-cuda12x, cupy-cuda13x)"
-        )
+        return ("CuPy is not installed; pip install -e '.[cuda12]' or '.[cuda13]', as your driver's"
+                " CUDA version asks (wheels cupy-cuda12x, cupy-cuda13x)")  # fmt: skip
     try:
-        found = backend.cupy.cuda.runtime.getDeviceCount() > 0
-        return "" if found else "CuPy is installed but finds no device; use --device cpu"
+        return None if backend.cupy.cuda.runtime.getDeviceCount() else "CuPy finds no device"
     except backend.cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"CuPy is installed but finds no usable device ({error}); use --device cpu"
+        return f"CuPy finds no usable device ({error})"
 
 
 def synchronize(device):

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import math
-import re
 import shlex
 import sys
 from argparse import SUPPRESS, ArgumentTypeError
@@ -49,8 +48,8 @@ def whole(text, least=0):
 
 def seeds(text):
     """A:B, for argparse."""
-    found = re.fullmatch(r"(\d+):(\d+)", text)
-    if not found or int(found[1]) >= int(found[2]):
+    first, _, end = text.partition(":")
+    if not (first.isdecimal() and end.isdecimal() and int(first) < int(end)):
         raise ArgumentTypeError(f"{text!r} is not A:B with A < B, as in 0:10")
     return text
 
@@ -80,10 +79,9 @@ FLAGS = {  # those of a run: default, how argparse takes it, text
 DEFAULTS = {name: default for name, (default, _, _) in FLAGS.items()}
 RARE = ("only", "workers", "checkpoint_episodes")  # not on the first screen; of the config, on it:
 USUAL = ("episodes", "steps", "train_size", "hidden", "loss", "seed")
-OTHER_TASK = {"lr": ("alpha", "lambda_c", "reward"), "reg": ("alpha_c",)}  # no effect here
-GROUPS = {  # the field that each begins with
-    "train_size": "the objective net and its data", "steps": "the environment",
-    "episodes": "Q-learning", "seed": "seed and precision",
+GROUPS = {  # the flag that each begins with
+    "preset": "the run", "train_size": "the objective net and its data",
+    "steps": "the environment", "episodes": "Q-learning", "seed": "seed and precision",
 }  # fmt: skip
 
 
@@ -92,35 +90,34 @@ def parser(task, everything=False):
     top = Parser(
         prog=f"run_{task.name}.py", usage="%(prog)s [--flag value ...]", description=task.about,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=24),
-        epilog=f"policies: {', '.join(task.policies)}" if everything else None,
-        allow_abbrev=False, add_help=False, argument_default=SUPPRESS,
+        allow_abbrev=False, argument_default=SUPPRESS,
     )  # fmt: skip
-
-    def add(name, default, how, text, shown):
+    rows, group = FLAGS | of_config(task), top
+    policies = dict(SEVERAL, choices=["all", "qgd", *task.policies])
+    rows["policies"] = task.default, policies, f"of {', '.join(task.policies)}, or all"
+    for name, (default, how, text) in rows.items():
+        if everything and name in GROUPS:
+            group = top.add_argument_group(GROUPS[name])
         words = shlex.join(map(str, default)) if isinstance(default, tuple) else default
         text += "" if how is SWITCH or words is None else f" [{words}]"
+        shown = everything or (name in USUAL if name not in FLAGS else name not in RARE)
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, dest=name, help=text if shown else SUPPRESS, **how)
+    return top
 
-    group = top.add_argument_group("the run")
-    group.add_argument("-h", "--help", action="help", help="the flags that are used most")
-    for name, (default, how, text) in FLAGS.items():
-        if name == "policies":
-            default, how = task.default, how | dict(choices=["all", "qgd", *task.policies])
-        add(name, default, how, text, everything or name not in RARE)
-    defaults, group = make(task.name), top.add_argument_group("its parameters")
+
+def of_config(task):
+    """As FLAGS, for every field of the config."""
+    rows, defaults = {}, make(task.name)
     for field in dataclasses.fields(Config):
-        if everything and field.name in GROUPS:
-            group = top.add_argument_group(GROUPS[field.name])
-        shown = field.name not in OTHER_TASK[task.name] if everything else field.name in USUAL
         default = getattr(defaults, field.name)
         how = {
             bool: dict(action=argparse.BooleanOptionalAction), int: dict(type=int, metavar="N"),
             float: dict(type=number, metavar="X"), tuple: dict(type=int, metavar="N", nargs="+"),
             str: dict(choices=field.metadata["choices"]),
         }[type(default)]  # fmt: skip
-        add(field.name, default, how, field.metadata["text"], shown)
-    return top
+        rows[field.name] = default, how, field.metadata["text"]
+    return rows
 
 
 def written(name, value):

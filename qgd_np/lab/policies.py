@@ -2,11 +2,13 @@
 
 A rule for the same actions is Algorithm 1 or 2 with a policy in place of the DQN, asked from t = 1.
 The others are what a user would pick instead, at the same number T of gradients; for them xbar is
-the iterate at which the last gradient was taken.
+the iterate at which the last gradient was taken. `Task` says how each is called.
 """
 
+import contextlib
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import cycle, islice, product
 
 import numpy as np
@@ -29,9 +31,6 @@ RHYTHMS = {
 SEARCHED = [(ACCEPT,), (HALF,), *RHYTHMS.values()]  # move at once, wait, or a rhythm
 
 
-# -- the learning rate ----------------------------------------------------------------------------
-
-
 class LineSearch:
     """Armijo backtracking: accept on sufficient decrease from the accepted values, else half.
 
@@ -52,35 +51,25 @@ class LineSearch:
         self.slope = self.f.observe(x, d, d)[1]
         return -d
 
-    def observe(self, x, *rest):
+    def observe(self, *at):
         """As f.observe."""
-        seen = self.f.observe(x, *rest)
-        self.f_x = seen[0]
-        return seen
+        self.seen = self.f.observe(*at)
+        return self.seen
 
     def greedy(self, s):
         """a_t for the x_t that was observed last."""
         bound = max(self.accepted, default=math.inf) + ARMIJO * self.alpha * self.slope
-        if self.f_x <= bound:
-            self.accepted, self.alpha = [*self.accepted, self.f_x][-self.memory :], self.alpha_c
+        if self.seen[0] <= bound:
+            self.accepted, self.alpha = [*self.accepted, self.seen[0]][-self.memory :], self.alpha_c
             return ACCEPT
         self.alpha = self.alpha / 2
         return HALF
 
 
-def line_search(memory):
-    """A policy of `Task`: Algorithm 1 with a line search that looks back on `memory` values."""
-
-    def policy(problem, x_1, p, log):
-        search = LineSearch(problem.f, p.alpha_c, memory)
-        return q_gradient_descent_alpha(search, x_1, search, replace(p, first=1), log)
-
-    return policy
-
-
-def always(t, T):
-    """Plain gradient descent."""
-    return ACCEPT
+def line_search(problem, x_1, p, log, memory):
+    """Algorithm 1 with a line search that looks back on `memory` accepted values."""
+    search = LineSearch(problem.f, p.alpha_c, memory)
+    return q_gradient_descent_alpha(search, x_1, search, replace(p, first=1), log)
 
 
 def pattern9(t, T):
@@ -89,43 +78,30 @@ def pattern9(t, T):
     return ACCEPT if EARLY < t <= T - LATE or since % 2 else HALF
 
 
-def rule(choose, **changes):
-    """A policy of `Task`: Algorithm 1 with a_t = choose(t, T) and these values of the config."""
-
-    def policy(problem, x_1, p, log):
-        p = replace(p, first=1, **changes)
-        Q = Scripted(lambda t: choose(t, p.steps))
-        return q_gradient_descent_alpha(problem.f, x_1, Q, p, log)
-
-    return policy
+def rule(problem, x_1, p, log, choose=lambda t, T: ACCEPT, **changes):
+    """Algorithm 1 with a_t = choose(t, T), plain gradient descent, and these values of p."""
+    Q = Scripted(lambda t: choose(t, p.steps))
+    return q_gradient_descent_alpha(problem.f, x_1, Q, replace(p, first=1, **changes), log)
 
 
-def scheduled(rate):
-    """A policy of `Task`: gradient descent at the learning rate rate(t, T), t = 1, ..., T."""
-
-    def policy(problem, x, p, log):
-        for t in range(1, p.steps + 1):
-            xbar, x = x, x - rate(t, p.steps) * problem.f.gradient(x)
-            log(t, x, rate(t, p.steps), ACCEPT)
-        return returned(xbar, x, xbar, problem.f, p)
-
-    return policy
+def scheduled(problem, x, p, log, rate):
+    """Gradient descent at the learning rate rate(t, T), t = 1, ..., T."""
+    for t in range(1, p.steps + 1):
+        xbar, x = x, x - rate(t, p.steps) * problem.f.gradient(x)
+        log(t, x, rate(t, p.steps), ACCEPT)
+    return returned(xbar, x, xbar, problem.f, p)
 
 
-def adam(rate):
-    """A policy of `Task`: Adam at a fixed rate and its usual moments (0.9, 0.999, 1e-8)."""
-
-    def policy(problem, x, p, log):
-        f, m, v = problem.f, 0 * x.x, 0 * x.x
-        for t in range(1, p.steps + 1):
-            gradient = f.gradient(x).vector
-            m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
-            root = namespace(v).sqrt(v / (1 - 0.999**t)) + 1e-8
-            xbar, x = x, f.point(x.x - rate * (m / (1 - 0.9**t)) / root)
-            log(t, x, rate, ACCEPT)
-        return returned(xbar, x, xbar, f, p)
-
-    return policy
+def adam(problem, x, p, log, rate):
+    """Adam at a fixed rate and its usual moments (0.9, 0.999, 1e-8)."""
+    f, m, v = problem.f, 0 * x.x, 0 * x.x
+    for t in range(1, p.steps + 1):
+        gradient = f.gradient(x).vector
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        root = namespace(v).sqrt(v / (1 - 0.999**t)) + 1e-8
+        xbar, x = x, f.point(x.x - rate * (m / (1 - 0.9**t)) / root)
+        log(t, x, rate, ACCEPT)
+    return returned(xbar, x, xbar, f, p)
 
 
 def lbfgs(problem, x_1, p, log):
@@ -133,53 +109,43 @@ def lbfgs(problem, x_1, p, log):
     from scipy.optimize import minimize  # slow to import
 
     f, device = problem.f, "cpu" if namespace(x_1.x) is np else "gpu"
-    best, count = [math.inf, x_1], 0
+    best, count = x_1, 0
 
     def value_and_gradient(vector):
-        nonlocal count
+        nonlocal best, count
         if count == p.steps:
             raise StopIteration
         x, count = f.point(to_device(vector.astype(x_1.x.dtype), device)), count + 1
-        if f(x) < best[0]:
-            best[:] = f(x), x
-        log(count, best[1], math.nan, ACCEPT)
+        best = x if f(x) < f(best) else best
+        log(count, best, math.nan, ACCEPT)
         return f(x), to_host(f.gradient(x).vector).astype(np.float64)
 
-    try:
+    with contextlib.suppress(StopIteration):
         minimize(value_and_gradient, to_host(x_1.x).astype(np.float64), jac=True,
                  method="L-BFGS-B", options=dict(maxiter=p.steps, maxfun=p.steps))  # fmt: skip
-    except StopIteration:
-        pass
-    return best[1]
+    return best
 
 
 LEARNING_RATE = {
-    "gd": rule(always),
-    "armijo": line_search(1),
-    "nonmonotone": line_search(5),
-    "pattern9": rule(pattern9),
-    "adam 1e-3": adam(1e-3),
-    "adam 3e-3": adam(3e-3),
+    "gd": rule,
+    "armijo": partial(line_search, memory=1),
+    "nonmonotone": partial(line_search, memory=5),
+    "pattern9": partial(rule, choose=pattern9),
+    "adam 1e-3": partial(adam, rate=1e-3),
+    "adam 3e-3": partial(adam, rate=3e-3),
     "l-bfgs": lbfgs,
-    "alpha 0.1": rule(always, alpha_c=0.1),
-    "alpha 0.3": rule(always, alpha_c=0.3),
-    "alpha 0.5": rule(always, alpha_c=0.5),
-    "cosine": scheduled(lambda t, T: 0.5 * (1 + math.cos(math.pi * (t - 1) / T))),  # from 1 to 0
-    "step": scheduled(lambda t, T: 1.0 if t <= T // 2 else 0.5 if t <= 3 * T // 4 else 0.25),
+    "alpha 0.1": partial(rule, alpha_c=0.1),
+    "alpha 0.3": partial(rule, alpha_c=0.3),
+    "alpha 0.5": partial(rule, alpha_c=0.5),
+    "cosine": partial(scheduled, rate=lambda t, T: 0.5 * (1 + math.cos(math.pi * (t - 1) / T))),
+    "step": partial(scheduled, rate=lambda t, T: 0.5 ** ((t > T // 2) + (t > 3 * T // 4))),
 }
 
 
-# -- the coefficient ------------------------------------------------------------------------------
-
-
-def rhythm(actions, **changes):
-    """A policy of `Task`: Algorithm 2 with the same actions over and over."""
-
-    def policy(problem, x_1, p, log):
-        Q = Scripted(lambda t: actions[(t - 1) % len(actions)])
-        return q_gradient_descent_lambda(problem.f, x_1, Q, replace(p, first=1, **changes), log)
-
-    return policy
+def rhythm(problem, x_1, p, log, actions, **changes):
+    """Algorithm 2 with the same actions over and over, and these values of p."""
+    Q = Scripted(lambda t: actions[(t - 1) % len(actions)])
+    return q_gradient_descent_lambda(problem.f, x_1, Q, replace(p, first=1, **changes), log)
 
 
 def search(problem, x_1, p, log):
@@ -191,30 +157,24 @@ def search(problem, x_1, p, log):
     """
     g, h = problem.f, problem.errors["validation"]
     beam = [(1.0, (), (x_1, -g.gradient(x_1, p.lambda_c), p.lambda_c, x_1))]
-    while len(beam[0][1]) < p.steps:
+    for begun in range(0, p.steps, BLOCK):
         longer = []
-        for (_, actions, state), repeated in product(beam, SEARCHED):
-            block = tuple(islice(cycle(repeated), min(BLOCK, p.steps - len(actions))))
-            for a in block:
-                state = stepped(g, p, state, a)
-            longer.append((h(state[-1]), actions + block, state))
+        for (_, actions, (xbar, d, lam, x)), repeated in product(beam, SEARCHED):
+            block = tuple(islice(cycle(repeated), min(BLOCK, p.steps - begun)))
+            for a in block:  # as Algorithm 2
+                if a == ACCEPT:
+                    xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c
+                else:
+                    lam = lam / 2 if a == HALF else 1.25 * lam
+                x = xbar + p.alpha * d
+            longer.append((h(x), actions + block, (xbar, d, lam, x)))
         beam = sorted(longer, key=lambda entry: entry[0])[:BEAM]
-    return rhythm(beam[0][1])(problem, x_1, p, log)
-
-
-def stepped(g, p, state, a):
-    """Where Algorithm 2 is after action a at (xbar, d, lambda_t, x_t)."""
-    xbar, d, lam, x = state
-    if a == ACCEPT:
-        xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c
-    else:
-        lam = lam / 2 if a == HALF else 1.25 * lam
-    return xbar, d, lam, xbar + p.alpha * d
+    return rhythm(problem, x_1, p, log, beam[0][1])
 
 
 COEFFICIENT = {
-    "gd": rhythm((ACCEPT,)),
-    "gd lambda 0": rhythm((ACCEPT,), lambda_c=0.0),
-    **{name: rhythm(actions) for name, actions in RHYTHMS.items()},
+    "gd": partial(rhythm, actions=(ACCEPT,)),
+    "gd lambda 0": partial(rhythm, actions=(ACCEPT,), lambda_c=0.0),
+    **{name: partial(rhythm, actions=actions) for name, actions in RHYTHMS.items()},
     "search": search,
 }

@@ -5,7 +5,6 @@ two things are ours: f - f_lb is at least `gap` (D25), and an episode that diver
 update that would is not taken (D23).
 """
 
-import textwrap
 from typing import NamedTuple
 
 from ..config import Config, ConfigError
@@ -106,19 +105,10 @@ def runs(name, task, seed):
 
 def listing():
     """What each preset of both tasks changes against the one it starts from, as text."""
-    rows = []
+    lines = []
     for names, preset in TABLE.items():
-        ten = names.split()[0] in TEN_SEEDS
-        text = preset.base or "the defaults"
-        text += " (run_reg.py)" if preset.tasks == ("reg",) else ""
-        text += " in ten runs, of the seeds from --seed on" if ten else ""
-        rows.append((names, text, preset.changes))
-        own = preset.runs if len(preset.runs) > 1 and not ten else {}
-        rows += [(f"  {run}", "" if change else "no more", change) for run, change in own.items()]
-    lines = [
-        textwrap.fill(" ".join([text, *(written(*flag) for flag in change.items())]).strip(), 100,
-                      initial_indent=f"{name:17}", subsequent_indent=" " * 17,
-                      break_on_hyphens=False)
-        for name, text, change in rows
-    ]  # fmt: skip
+        base = preset.base + (" (run_reg.py)" if preset.tasks == ("reg",) else "")
+        own = {f"  {run}": change for run, change in preset.runs.items() if run}
+        for name, change in ({f"{names:16} {base}": preset.changes} | own).items():
+            lines.append(" ".join([f"{name:16}", *(written(*flag) for flag in change.items())]))
     return "\n".join([*lines, "In all of them --gap holds (D25), and divergence ends (D23)."])

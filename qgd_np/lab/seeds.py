@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from .. import files
-from .report import aligned, margin, settled, spread
+from .report import aligned, draw, margin, settled, spread
 
 
 def run_seeds(a, argv, episodes):
@@ -24,14 +24,13 @@ def run_seeds(a, argv, episodes):
     def one(name):
         words, last, seen = [*argv, "--resume", "--no-figures", "--only", name], "", 0
         try:
-            child = local_process(words, max(1, cores // workers))
-            running.add(child)
-            for line in child.stdout:
-                last, episode = line.strip() or last, line.startswith("episode ")
-                seen += episode
-                bar.update(episode)
-            running.discard(child)
-            status = child.wait()
+            with local_process(words, max(1, cores // workers)) as child:
+                running.add(child)
+                for line in child.stdout:
+                    last, episode = line.strip() or last, line.startswith("episode ")
+                    seen += episode
+                    bar.update(episode)
+            status = child.returncode
         except OSError as error:  # no more processes or memory
             status, last = 2, error
         if status:
@@ -64,29 +63,20 @@ def local_process(words, threads):
 
 
 def finish(a, names):
-    """Print a table of the runs that are done, and draw them in one picture."""
-    paths = [a.out / name / "run.h5" for name in names]
-    if names:
-        trees = dict(zip(names, map(files.read, paths), strict=True))
-        print(summary(trees, [name for name in a.policies if name != "qgd"]))
-    if names and not a.no_figures:
-        from .. import figures  # matplotlib is slow to import
-
-        picture = a.preset if "/" in names[0] else "seeds"  # several runs of a seed, or one
-        for path in figures.draw(paths, picture, a.out):
-            print(f"picture  {path}")
-
-
-def summary(trees, others):
-    """A row per run: its training, what its controller reaches, and how far it is above whom."""
+    """Print a table of the runs that are done, a row each, and draw them in one picture."""
+    paths, rows, good = [a.out / name / "run.h5" for name in names], [], 0
+    others = [name for name in a.policies if name != "qgd"]
     headings = ["last quarter:", "max-Q ranges by", "TD loss", "changes by", "f at the end"]
     headings += ["test accuracy", *(f"above {other}" for other in others)]
-    rows, good = [], 0
-    for name, tree in trees.items():
-        (settles, cells), runs = settled(tree["train"]), tree["evaluation"]
-        good, rows = good + settles, [*rows, [name, *cells]]
+    for name, tree in zip(names, map(files.read, paths), strict=True):
+        (settles, *cells), runs = settled(tree["train"]), tree["evaluation"]
+        good += settles
         if runs:
-            rows[-1] += [spread(runs["qgd"][k][:, -1]) for k in ("objective", "test_accuracy")]
-            rows[-1] += [margin(runs["qgd"], runs[other]) for other in others]
-    text = f"{tree['data']}\n{aligned(headings[: len(rows[0])], rows)}"
-    return f"\n{text}\nThe training has settled on {good} of {len(trees)}."
+            cells += [spread(runs["qgd"][k][:, -1]) for k in ("objective", "test_accuracy")]
+            cells += [margin(runs["qgd"], runs[other]) for other in others]
+        rows.append([name, *cells])
+    if rows:
+        print(f"\n{tree['data']}\n{aligned(headings[: len(rows[0])], rows)}")
+        print(f"The training has settled on {good} of {len(rows)}.")
+    if rows and not a.no_figures:
+        draw(paths, a.preset if "/" in names[0] else "seeds", a.out)

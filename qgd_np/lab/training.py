@@ -4,6 +4,7 @@ Random streams, all from the one root seed: theta_0, exploration, replay, the x_
 and the held-out states. The unseen iterates of the comparison have seeds of their own.
 """
 
+import functools
 import json
 import math
 import time
@@ -23,23 +24,16 @@ THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
 
 @dataclass(frozen=True)
 class Task:
-    """What run_lr.py and run_reg.py differ in.
+    """What run_lr.py and run_reg.py differ in."""
 
-    name: "lr" or "reg"; value: what is adjusted, "alpha" or "lambda"; about: the text of --help;
-    learn(problem, x_1, Q, theta_0, memory, p, logs, first): Algorithm 3 or 4;
-    apply(problem, x_1, Q, p, log) -> x*: Algorithm 1 or 2;
-    policies: {name: function(problem, x_1, p, log) -> x*} to compare with; default: their names
-    without --policies; lines: {action: its printed line in `apply` and in `learn`}.
-    """
-
-    name: str
-    value: str
-    about: str
-    learn: Callable
-    apply: Callable
-    policies: dict
-    default: tuple
-    lines: dict
+    name: str  # "lr" or "reg"
+    value: str  # what is adjusted, "alpha" or "lambda"
+    about: str  # the text of --help
+    learn: Callable  # (problem, x_1, Q, theta_0, memory, p, logs, first): Algorithm 3 or 4
+    apply: Callable  # (problem, x_1, Q, p, log) -> x*: Algorithm 1 or 2
+    policies: dict  # {name: function(problem, x_1, p, log) -> x*} to compare with
+    default: tuple  # their names without --policies
+    lines: dict  # {action: its printed line in `apply` and in `learn`}
 
 
 class Problem:
@@ -50,33 +44,30 @@ class Problem:
         self.dtype = data.train_images.dtype
         images, labels = (to_device(a, device) for a in (data.train_images, data.train_labels))
         self.f = Objective(self.net, images, labels, config.loss)
-
-        def error(images, labels):
-            return ErrorRate(self.net, to_device(images, device), to_device(labels, device),
-                             basis=self.f.layer.images)  # fmt: skip
-
-        self.errors = {"test": error(data.test_images, data.test_labels)}
+        parts = {"test": (data.test_images, data.test_labels)}
         if len(data.validation_images):
-            self.errors["validation"] = error(data.validation_images, data.validation_labels)
-            self.errors["train"] = error(data.train_images, data.train_labels)
+            parts["validation"] = data.validation_images, data.validation_labels
+            parts["train"] = data.train_images, data.train_labels
+        self.errors = {}
+        for name, part in parts.items():
+            images, labels = (to_device(a, device) for a in part)
+            self.errors[name] = ErrorRate(self.net, images, labels, basis=self.f.layer.images)
 
     def iterate(self, *seed):
         """The initial iterate x_1 of a seed (D5)."""
-        rng = np.random.default_rng(seed if len(seed) > 1 else seed[0])
-        return self.f.point(self.net.initialise(rng, self.dtype))
+        return self.f.point(self.net.initialise(np.random.default_rng(seed), self.dtype))
 
 
 class Log:
     """What happened in one episode, step by step: the `log` of the four algorithms.
 
-    objective f(x_{t+1}), value (alpha_{t+1} or lambda_{t+1}), reward, td_loss: (T,); action: (T,)
-    int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,) bool. NaN, or
-    the action -1, where a step was not reached or the DQN not asked.
+    objective f(x_{t+1}), value (alpha_{t+1} or lambda_{t+1}), reward, td_loss, error[name]: (T,);
+    action: (T,) int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,)
+    bool. NaN, or the action -1, where a step was not reached or the DQN not asked. objective_1:
+    f(x_1); diverged_at: the step whose f was not finite (D23), 0: none; gradients: how many.
 
-    f(x, value): the objective to be logged; Q: the DQN that is asked; errors: {name: ErrorRate}
-    evaluated at every step, kept in error[name] (T,); trace(log, t): called after each step at
-    which the DQN was asked. objective_1: f(x_1); diverged_at: the step whose f was not finite, at
-    which the episode ended (D23), 0: none; gradients: how many were taken.
+    f(x, value): the objective to be logged; errors: {name: ErrorRate} evaluated at every step;
+    trace(log, t): called after each step at which Q was asked.
     """
 
     def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0):
@@ -91,14 +82,10 @@ class Log:
 
     def __call__(self, t, x, value, a, r=math.nan, loss=math.nan, s=None):
         """Keep step t: x_{t+1}, alpha_{t+1} or lambda_{t+1}, a_t, r_{t+1}, the TD loss, s_t."""
-        i = t - 1
-        self.objective[i] = self.f(x, value)
+        i, self.last = t - 1, x
         self.value[i], self.action[i], self.reward[i], self.td_loss[i] = value, a, r, loss
-        if math.isfinite(self.objective[i]):  # a net of NaN would still name a class
-            for name, error in self.errors.items():
-                self.error[name][i] = error(x)
-        else:
-            self.diverged_at = t
+        self._look(i, x)
+        self.diverged_at = self.diverged_at if math.isfinite(self.objective[i]) else t
         if s is not None:
             self.state[i] = s
             if self.q.shape[1]:
@@ -106,49 +93,51 @@ class Log:
             if self.trace:
                 self.trace(self, t)
 
+    def _look(self, i, x):
+        self.objective[i] = self.f(x, self.value[i])
+        if math.isfinite(self.objective[i]):  # a net of NaN would still name a class
+            for name, error in self.errors.items():
+                self.error[name][i] = error(x)
+
     def close(self, x):
         """The episode has returned x: the last step shows it (D10)."""
+        if self.trace and x is not self.last:
+            print("D10: another candidate than the last is returned")
         self.x, self.seconds = x, time.perf_counter() - self.started
         first = int(np.argmax(~np.isnan(self.state[:, 0])))  # where d(xbar) was taken before a step
         self.gradients = int((self.action == ACCEPT).sum() + (self.action[first] != ACCEPT))
         if not self.diverged_at:
-            self.objective[-1] = self.f(x, self.value[-1])
-            for name, error in self.errors.items():
-                self.error[name][-1] = error(x)
+            self._look(-1, x)
         return self
 
 
 class Training:
     """A DQN in training by Algorithm 3 or 4, with everything that is needed to go on from it.
 
-    log: the arrays of /train in the run file; done: episodes that are behind it.
+    rows: for each episode that is behind it, {name: value} of what /train of the run file holds.
     """
 
     def __init__(self, task, problem, p):
-        self.task, self.problem, self.p = task, problem, p
+        self.task, self.problem, self.p, self.rows = task, problem, p, []
         sizes = (len(FEATURES), *p.dqn_hidden, len(ACTIONS[task.name]))
         theta_0 = MLP(sizes).initialise(self._rng(THETA), np.float64)
         self.Q = DQN(sizes, p, self._rng(EXPLORATION), theta_0)
         label = self.Q.label if p.label == "stored" else None
         self.memory = Memory(p, self._rng(REPLAY), label)
-        self.starts, self.done = {}, 0
+        start = functools.lru_cache(p.starts or 1)(lambda k: problem.iterate(p.seed, START, k))
+        self.x_1 = lambda e: start(e % p.starts if p.starts else e)  # of episode e (D21)
         self.held = self._held_out_states()
-        self.log = empty_log(p.episodes, p.steps, task.value)
 
     def _rng(self, stream):
         return np.random.default_rng([self.p.seed, stream])
 
-    def x_1(self, e):
-        """The initial iterate of episode e (D21): p.starts of them in turn, 0: never one twice."""
-        k = e % self.p.starts if self.p.starts else e
-        if k not in self.starts:
-            if not self.p.starts:
-                self.starts.clear()
-            self.starts[k] = self.problem.iterate(self.p.seed, START, k)
-        return self.starts[k]
+    @property
+    def done(self):
+        """The number of episodes that are behind it."""
+        return len(self.rows)
 
     def episodes(self, trace=None):
-        """Play the episodes that are left; yields each one's log after it is recorded."""
+        """Play the episodes that are left; yields the row of each."""
         look = self.problem.f if self.task.name == "reg" else lambda x, alpha: self.problem.f(x)
 
         def logs(e):
@@ -157,59 +146,56 @@ class Training:
 
         start = self.x_1, self.Q, self.Q.theta, self.memory, self.p, logs, self.done + 1
         for x in self.task.learn(self.problem, *start):
-            yield self._record(self.current.close(x))
+            self.rows.append(self._row(self.current.close(x)))
+            yield self.rows[-1]
 
-    def _record(self, log):
-        e, train = self.done, self.log
-        log.returned = float(log.reward[~np.isnan(log.reward)].sum())
-        log.test_accuracy = 1 - self.problem.errors["test"](log.x)
-        train["td_loss"][e], train["return"][e] = nanmean(log.td_loss), log.returned
-        train["epsilon"][e], train["test_accuracy"][e] = self.Q.epsilon, log.test_accuracy
-        train["q_mean"][e] = self.Q.q(self.held).max(axis=1).mean()
-        train["objective"][e], train[self.task.value][e] = log.objective, log.value
-        train["action"][e], train["reward"][e] = log.action, log.reward
-        train["diverged_at"][e], train["rejected"][e] = log.diverged_at, self.Q.rejected
-        train["seconds"][e] = log.seconds
-        self.done += 1
-        return log
+    def _row(self, log):
+        taught = ~np.isnan(log.reward)  # the steps at which Q was trained
+        return {
+            "td_loss": log.td_loss[taught].mean(), "return": log.reward[taught].sum(),
+            "epsilon": self.Q.epsilon, "rejected": self.Q.rejected, "seconds": log.seconds,
+            "q_mean": self.Q.q(self.held).max(axis=1).mean(), "diverged_at": log.diverged_at,
+            "test_accuracy": 1 - self.problem.errors["test"](log.x), "action": log.action,
+            "objective": log.objective, self.task.value: log.value, "reward": log.reward,
+        }  # fmt: skip
 
     def _held_out_states(self):
         """States s_M, ..., s_T of an episode of random actions from an x_1 never trained on."""
         rng, states = self._rng(HELD_OUT), []
         Q = Scripted(lambda t: int(rng.integers(len(ACTIONS[self.task.name]))))
+        x_1 = self.problem.iterate(self.p.seed, HELD_OUT)
+        self.task.apply(self.problem, x_1, Q, self.p, lambda *step, s=None: states.append(s))
+        return np.array([s for s in states if s is not None])
 
-        def log(t, x, value, a, s=None):
-            if s is not None:
-                states.append(s)
-
-        self.task.apply(self.problem, self.problem.iterate(self.p.seed, HELD_OUT), Q, self.p, log)
-        return np.array(states)
+    def log(self):
+        """/train of the run file: an array of each name, a row per episode."""
+        names = self.rows[0] if self.rows else ()
+        return {name: np.array([row[name] for row in self.rows]) for name in names}
 
     def tree(self):
         """A snapshot of the training after an episode, for a checkpoint."""
-        train = {name: values[: self.done].copy() for name, values in self.log.items()}
-        return {"done": self.done, "train": train, "Q": state(self.Q), "memory": state(self.memory)}
+        owners = {"Q": state(self.Q), "memory": state(self.memory)}
+        return {"done": self.done, "train": self.log()} | owners
 
     def restore(self, tree):
         """The inverse of `tree`, into a training of the same settings but for more episodes."""
-        self.done = tree["done"]
+        for e in range(tree["done"]):
+            self.rows.append({name: values[e] for name, values in tree["train"].items()})
         for owner, values in ((self.Q, tree["Q"]), (self.memory, tree["memory"])):
             owner.rng.bit_generator.state = json.loads(values["rng"])
             for name in values.keys() - {"rng"}:
                 is_list = isinstance(getattr(owner, name, 0), list)
                 setattr(owner, name, values[name].tolist() if is_list else values[name])
-        for name, values in tree["train"].items():
-            self.log[name][: self.done] = values
 
 
 def state(owner):
     """The numbers, arrays, lists of integers and the generator of an object, as a tree."""
     tree = {"rng": json.dumps(owner.rng.bit_generator.state)}
     for name, value in vars(owner).items():
-        if isinstance(value, list):
-            tree[name] = np.array(value, np.int64)
-        elif isinstance(value, (np.ndarray, int, float)):
-            tree[name] = value.copy() if isinstance(value, np.ndarray) else value
+        if isinstance(value, (list, np.ndarray)):
+            tree[name] = np.array(value, np.int64 if isinstance(value, list) else None)
+        elif isinstance(value, (int, float)):
+            tree[name] = value
     return tree
 
 
@@ -225,15 +211,6 @@ class Scripted:
         return self.rule(self.t)
 
 
-def empty_log(episodes, steps, value):
-    """The arrays of /train in the run file, NaN where nothing happened yet."""
-    per_episode = ("td_loss", "return", "epsilon", "seconds", "q_mean", "test_accuracy")
-    log = {name: np.full(episodes, np.nan) for name in per_episode}
-    log |= {name: np.full((episodes, steps), np.nan) for name in ("objective", value, "reward")}
-    log["action"] = np.full((episodes, steps), -1, np.int8)
-    return log | {name: np.zeros(episodes, np.int64) for name in ("diverged_at", "rejected")}
-
-
 def convergence(train):
     """(drift, loss, change, error) of /train over the last quarter of the episodes.
 
@@ -243,16 +220,8 @@ def convergence(train):
     """
     loss, quarter = train["td_loss"], -(-len(train["td_loss"]) // 4)
     third = loss[-2 * quarter : -quarter] if len(loss) > quarter else np.nan * loss
-    last = loss[-quarter:]
+    last, q = loss[-quarter:], train["q_mean"][-quarter:]
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        q = train["q_mean"][-quarter:]
-        drift = np.ptp(q) / abs(q.mean())
-        change = last.mean() / third.mean() - 1
+        drift, change = np.ptp(q) / abs(q.mean()), last.mean() / third.mean() - 1
         error = np.hypot(last.std(), third.std()) / np.sqrt(quarter) / third.mean()
         return 100 * drift, last.mean(), 100 * change, 100 * error
-
-
-def nanmean(values):
-    """The mean of what is not NaN; NaN, without a warning, if nothing is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
