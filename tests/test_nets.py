@@ -16,8 +16,6 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 PRECISIONS = [(np.float32, 1e-5), (np.float64, 1e-12)]
 
-# -- backprop (R7) --------------------------------------------------------------------------------
-
 
 def random_case(seed):
     """A net of random shape, its inputs, parameters with biases, and labels, in float64."""
@@ -59,12 +57,6 @@ def test_gradients_of_both_nets_agree_with_central_differences(seed):
     gradient = net.backward(theta, inputs, activations, activations[-1] - y)
     half = lambda x: 0.5 * np.sum((net.forward(x, inputs)[-1] - y) ** 2)  # noqa: E731
     assert_gradient(gradient, half, theta, rng)
-
-
-def test_the_random_shapes_include_batches_of_one_single_units_and_several_layers():
-    nets, inputs = zip(*(random_case(seed)[1:3] for seed in range(50)), strict=True)
-    assert sum(len(rows) == 1 for rows in inputs) >= 5 <= sum(1 in net.sizes[1:-1] for net in nets)
-    assert {len(net.sizes) for net in nets} == {3, 4, 5} and len({net.sizes for net in nets}) >= 45
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -111,9 +103,6 @@ def test_a_net_is_one_flat_vector_in_order_with_weights_of_variance_one_over_fan
 def test_a_net_without_hidden_units_is_refused(sizes):
     with pytest.raises(ValueError, match="hidden units"):
         MLP(sizes)
-
-
-# -- f, g and h as defined ------------------------------------------------------------------------
 
 
 def test_losses_of_one_image_by_hand():
@@ -165,8 +154,6 @@ def test_a_function_of_ones_own_has_the_same_interface_and_computes_nothing_twic
     f(f.point([0.0, 0.0])), f(others[0])  # three iterates are known, this one no more
     assert len(calls) == 6
 
-
-# -- the line against the plain definition --------------------------------------------------------
 
 MANY = dict(n=2 * BLOCK + 77)  # no multiple of a block
 FEW = dict(n=int(GRAM * 60), pixels=60)  # so few that the product per direction is with Y X^T
@@ -263,9 +250,6 @@ def test_points_and_directions_of_other_lines_and_objectives_are_not_confused(pr
                 assert_as_defined(case, point, direction, d, lam, 1e-10)
         assert other.f(point) == pytest.approx(other.plain_f(point.x), rel=1e-12)
         assert other.h(point) == other.plain_h(point.x)
-
-
-# -- cost -----------------------------------------------------------------------------------------
 
 
 class Images(np.ndarray):
