@@ -1,7 +1,6 @@
 """What files/ promises: nothing lost in a save, nothing wrong read as right."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from small_runs import differences
 
 from qgd_np import files
 from qgd_np.files import FileError, interrupts
@@ -29,13 +29,7 @@ def path(tmp_path):
 
 def same(a, b):
     """True for trees that agree in every name, type, dtype, shape and byte."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    return repr(a) == repr(b)  # nan is nan here, and -0.0 is not 0.0
+    return differences(a, b) == []
 
 
 def numbered(n):
@@ -93,29 +87,20 @@ def test_a_tree_that_would_not_come_back_is_a_type_error_and_touches_no_file(pat
 
 
 @pytest.mark.parametrize("keep", [False, True])
-@pytest.mark.parametrize("step", ["fsync", "replace", "a part"])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_disk_that_takes_no_more_leaves_the_old_file_alone(path, monkeypatch, keep, step):
     files.write(path, numbered(1))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with monkeypatch.context() as patch:
-        if step == "a part":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))  # bytes
-        else:
-            patch.setattr(os, step, mock.Mock(side_effect=OSError(28, "No space left")))
-        line = refused(files.write, path, numbered(2), keep)
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "File too large" in line or "No space left" in line
+        patch.setattr(os, step, mock.Mock(side_effect=OSError(28, "No space left")))
+        assert "No space left" in refused(files.write, path, numbered(2), keep)
     assert same(files.read(path), numbered(1)) and os.listdir(path.parent) == [path.name]
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     for path in ("missing/run.h5", "file/run.h5", "folder"):
         refused(files.save, tmp_path / path, b"", True)
-    read_only = mock.Mock(side_effect=OSError(30, "Read-only"))  # the tests may run as root
-    monkeypatch.setattr("builtins.open", read_only)
-    assert "Read-only" in refused(files.save, tmp_path / "run.h5", b"")
     assert set(os.listdir(tmp_path)) == {"file", "folder"}
 
 

@@ -1,4 +1,5 @@
 """Both run files through their command line: results, errors, controllers, presets, seeds."""
+# ruff: noqa: I001
 
 import gc
 import json
@@ -15,16 +16,7 @@ import h5py
 import numpy as np
 import pytest
 from small_runs import (
-    ROOT,
-    TASKS,
-    both,
-    checkpoint,
-    command_line,
-    content,
-    differences,
-    refused,
-    run,
-    training,
+    ROOT, TASKS, both, checkpoint, content, differences, refused, run, training,
 )  # fmt: skip
 
 from qgd_np import backend, config
@@ -34,27 +26,20 @@ VALUE = {"lr": "alpha", "reg": "lambda"}
 EVERY = [(task, name) for name, preset in presets.PRESETS.items() for task in preset.tasks]
 
 
-# -- results --------------------------------------------------------------------------------------
-
-
 @both
-def test_a_run_file_ends_with_a_table_and_a_verdict(task, small, folder, environment):
-    out = folder / f"process-{task}"
-    words = command_line(task, small, "--episodes", 2, "--out", out)
-    done = subprocess.run(words, env=environment, cwd=folder, capture_output=True, text=True)
+def test_a_run_file_ends_with_a_verdict_and_leaves_every_dataset_of_the_contract_in_its_shape(
+    task, small, tmp_path, environment
+):
+    K, E, T = 2, 3, 10
+    words = [sys.executable, ROOT / f"run_{task}.py", *small, "--episodes", E, "--out", tmp_path]
+    words = [*map(str, words), *f"--iterates {K} --iterate-seed 7".split()]
+    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     lines, policies = done.stdout.splitlines(), [*TASKS[task].default, "qgd"]
     rows = [line.split("  ")[0] for line in lines]
     assert [name for name in rows if name in policies] == policies
     assert "Too few" in lines[-4] and "points of test accuracy" in lines[-3]
-    assert str(out / "run.h5") in lines[-2] and "draw" in lines[-1]
-
-
-@both
-def test_the_run_file_holds_every_dataset_of_the_contract_in_its_shape(task, call, tmp_path):
-    K, E, T = 2, 3, 10
-    words = ["--episodes", E, "--out", tmp_path, "--iterates", K, "--iterate-seed", 7]
-    assert call(task, *words) == 0
+    assert str(tmp_path / "run.h5") in lines[-2] and "draw" in lines[-1]
     with h5py.File(tmp_path / "run.h5") as file:
         for name in ("td_loss", "return", "epsilon", "seconds", "q_mean", "test_accuracy"):
             assert file["train"][name].shape == (E,)
@@ -141,9 +126,6 @@ def test_the_trace_says_where_not_the_last_candidate_is_returned(
     assert call("lr", *words) == 0 and ("D10" in capsys.readouterr().out) == said
 
 
-# -- flags and presets ----------------------------------------------------------------------------
-
-
 @both
 def test_help_is_one_screen_and_help_all_has_every_flag(task, capsys):
     with pytest.raises(SystemExit):
@@ -221,33 +203,24 @@ def test_runs_of_a_preset_take_their_seeds_and_free_their_images(call, tmp_path,
     assert all(json.loads(run(tmp_path / f"seed-{k}")["config"])["seed"] == k for k in range(7, 17))
 
 
-# -- bad input ------------------------------------------------------------------------------------
-
-BAD = {
+NAMED = [  # the error names the first flag, which is not to be abbreviated either
+    "--epsiodes 3", "--episode 3", "--hidden 0", "--hidden x", "--train-size 0", "--steps 0",
+    "--lambda-c -1", "--alpha-c nan", "--f-lb inf", "--iterates -1", "--iterate-seed -1",
+    "--seed -1", "--checkpoint-episodes 0", "--label stored --n-steps 2",
+]  # fmt: skip
+BAD = {words: words.split()[0] for words in NAMED} | {
     "--preset fig99": "--preset fig99: is not known",
-    "--epsiodes 3": "--epsiodes",
-    "--episode 3": "--episode",  # no abbreviations
     "--data /no/such/archive": "/no/such/archive",
     "--data EMPTY": "no CIFAR-10 batches",
-    "--hidden 0": "--hidden",
     "--hidden 1000000 1000000": "ask for fewer",
     "--hidden 5 1000001": "--hidden 5 1000001: must be from 1 to",
     "--steps 1000000 --A 1000000": "ask for fewer",
-    "--hidden x": "--hidden",
-    "--train-size 0": "--train-size",
     "--train-size 251": "250 training images",
     "--validation-size 51": "200 training and 51 validation",
-    "--steps 0": "--steps",
     "--episodes 99999999999999999999": "from 1 to 1000000",
-    "--lambda-c -1": "--lambda-c",
-    "--alpha-c nan": "--alpha-c",
-    "--f-lb inf": "--f-lb",
     "--c1 1e200 --gap 1e-200": "--gap",
     "--gamma 2": "--gamma 2.0: must be from 0 to 1",
     "--first 11": "--first 11",
-    "--iterates -1": "--iterates",
-    "--iterate-seed -1": "--iterate-seed",
-    "--seed -1": "--seed",
     "--seeds nonsense": "A:B",
     "--seeds=": "A:B",
     "--seeds 3:2": "A < B",
@@ -257,13 +230,11 @@ BAD = {
     "--seeds 0:2 --trace": "--trace",
     "--seeds 0:2 --only seed-2": "--only seed-2",
     "--seeds 0:2 --workers -1": "--workers",
-    "--checkpoint-episodes 0": "--checkpoint-episodes",
     "--loss hinge": "softmax",
     "--policies armillo": "armillo",
     "--controller /no/such/file.h5": "/no/such/file.h5",
     "--controller EMPTY": "directory",
     "--controller c.h5 --iterates 0": "--iterates 0",
-    "--label stored --n-steps 2": "--label",
     "--out FILE/below": "Not a directory",
     "--out FILE": "File exists",
     "--out " + 300 * "x": "File name too long",
@@ -291,11 +262,8 @@ def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(
     assert (tmp_path / "FILE").read_text() == "mine"
 
 
-def test_archives_cut_off_or_of_strange_names(call, small, tmp_path, capsys):
-    whole, cut = Path(small[1]).read_bytes(), tmp_path / "cut.tar.gz"
-    cut.write_bytes(whole[: len(whole) // 2])
-    assert "cut.tar.gz" in refused(call, capsys, "lr", "--data", cut, "--out", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_archives_of_strange_names(call, small, tmp_path):
+    whole = Path(small[1]).read_bytes()
     for k, name in enumerate((b"y\xff.tar.gz", b"a$b_{^$.tar.gz")):
         path, out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)), tmp_path / str(k)
         path.write_bytes(whole)
@@ -314,11 +282,6 @@ def test_no_gpu_and_too_little_memory_are_one_line(call, tmp_path, capsys, monke
     assert "cupy-cuda12x" in line
     line = refused(call, capsys, "lr", "--out", tmp_path / "out")
     assert "7 TiB; ask for fewer images" in line and not content(tmp_path)
-
-
-def test_synthetic_images_are_said_loudly(call, tmp_path, capsys):
-    assert call("lr", "--data", "synthetic", "--episodes", 1, "--out", tmp_path) == 0
-    assert "SYNTHETIC" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("error")
@@ -345,15 +308,15 @@ def test_divergence_is_a_result_that_is_marked_counted_and_never_remembered(
     assert counted or (task, preset) == ("lr", "default")  # a saturated net, large and finite
 
 
-# -- controllers ----------------------------------------------------------------------------------
-
-
 @both
 def test_a_controller_is_evaluated_without_training(task, call, straight, tmp_path):
     for path, out in ((straight(task), tmp_path / "1"), (tmp_path / "1", tmp_path / "2")):
         assert call(task, "--controller", path / "run.h5", "--out", out) == 0
         assert differences(run(path)["evaluation"], run(out)["evaluation"]) == []
         assert "train" not in run(out) and [file.name for file in out.iterdir()] == ["run.h5"]
+    before, words = content(out), ["--resume", "--out", str(out), "--quiet", "--no-figures"]
+    assert command.main(TASKS[task], words) == 0 and content(out) == before
+    assert command.main(TASKS[task], [*words, "--iterates", "2"]) == 2 and content(out) == before
 
 
 @both
@@ -388,20 +351,8 @@ def test_several_controllers_are_compared_each_under_its_files_name(
         assert np.array_equal(runs["qgd"][name], runs["qgd other"][name])
     line = refused(call, capsys, task, "--out", tmp_path / "more", *words, *paths[:1] * 3)
     assert "a second one named qgd copied; rename it" in line
-
-
-def test_a_controller_that_is_damaged_or_none_is_one_line(call, straight, tmp_path, capsys):
-    image = bytearray((straight("lr") / "run.h5").read_bytes())
-    image[len(image) // 2] ^= 1
-    (tmp_path / "damaged.h5").write_bytes(image)
-    for path, wanted in ((tmp_path / "damaged.h5", "damaged"),
-                         (straight("lr") / "checkpoint.h5", "run_lr.py")):  # fmt: skip
-        words = ["--controller", path, "--out", tmp_path / "out"]
-        assert wanted in refused(call, capsys, "lr", *words)
-    assert not (tmp_path / "out").exists()
-
-
-# -- several seeds --------------------------------------------------------------------------------
+    none = here / "checkpoint.h5"
+    assert f"run_{task}.py" in refused(call, capsys, task, "--out", tmp_path / "x", *words, none)
 
 
 def test_several_seeds_are_trained_once_shown_in_a_table_and_a_failed_one_is_named(
@@ -465,9 +416,6 @@ def test_each_seed_is_a_process_with_its_share_of_the_cores_and_fails_alone(
     printed = capsys.readouterr()
     assert "seed-2: failed, error: no luck" in printed.out and "finish seed-0 seed-3" in printed.out
     assert "seed-1: failed, [Errno 11]" in printed.out and "seed-2" in printed.err
-
-
-# -- the table and the verdict --------------------------------------------------------------------
 
 
 def tree_of(task="lr", train=None, **accuracies):

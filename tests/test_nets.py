@@ -16,8 +16,6 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 PRECISIONS = [(np.float32, 1e-5), (np.float64, 1e-12)]
 
-# -- backprop (R7) --------------------------------------------------------------------------------
-
 
 def random_case(seed):
     """A net of one to three hidden layers, its inputs, parameters with biases, labels: float64."""
@@ -104,9 +102,6 @@ def test_a_net_is_one_flat_vector_in_order_with_weights_of_variance_one_over_fan
             MLP(sizes)
 
 
-# -- f, g and h as defined ------------------------------------------------------------------------
-
-
 def test_losses_of_one_image_by_hand():
     # softmax of (ln 2, 0, 0) is (1/2, 1/4, 1/4); class 1
     y, Z = np.array([[0.0], [1.0], [0.0]]), np.array([[np.log(2)], [0.0], [0.0]])
@@ -156,8 +151,6 @@ def test_a_function_of_ones_own_has_the_same_interface_and_computes_nothing_twic
     f(f.point([0.0, 0.0])), f(others[0])  # three iterates are known, this one no more
     assert len(calls) == 6
 
-
-# -- the line against the plain definition --------------------------------------------------------
 
 MANY = dict(n=2 * BLOCK + 77)  # no multiple of a block
 FEW = dict(n=int(GRAM * 60), pixels=60)  # so few that the product per direction is with Y X^T
@@ -254,9 +247,6 @@ def test_points_and_directions_of_other_lines_and_objectives_are_not_confused(pr
                 assert_as_defined(case, point, direction, d, lam, 1e-10)
         assert other.f(point) == pytest.approx(other.plain_f(point.x), rel=1e-12)
         assert other.h(point) == other.plain_h(point.x)
-
-
-# -- cost -----------------------------------------------------------------------------------------
 
 
 class Images(np.ndarray):
