@@ -171,8 +171,9 @@ def one_run(task, p, name, a):
     if before and before["data_sha256"] != data.sha256:
         raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
     about = description(task, p, data, kind, name, a)
-    print(f"{data.name}: {len(data.train_images)} training, {len(data.test_images)} test images; "
-          "{device}, {threads} BLAS threads; qgd_np {version}".format(**about))  # fmt: skip
+    machine = "{device}, {threads} BLAS threads; qgd_np {version}".format(**about)
+    n, test = len(data.train_images), len(data.test_images)
+    print(f"{data.name}: {n} training, {test} test images; {machine}")
     if data.name == "synthetic":
         print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
     if not finished:
