@@ -452,6 +452,23 @@ def test_algorithm_4_looks_at_g_with_the_new_coefficient(parameters):
     assert case.logged[-1].r == 0.0 and case.logged[-2].r > 0
 
 
+def test_the_plain_steps_of_lambda_ask_for_gradients_at_lambda_c(parameters):
+    g, asked = quadratic(), []
+    gradient, p = g.gradient, parameters("reg", alpha=0.25, lambda_c=0.5)
+    g.gradient = lambda x, lam=0.0: asked.append(lam) or gradient(x, lam)
+    algorithms.plain_steps_lambda(g, g.point([4.0, 1.0]), p, 3, lambda *_: None)
+    assert asked == [0.5] * 4
+
+
+def test_algorithm_4_returns_what_is_lower_in_g_and_its_reward_has_the_gap(parameters):
+    p = parameters("reg", steps=1, first=1, episodes=1, alpha=2.0, lambda_c=0.0, returns="lower",
+                   c1=1.0, c2=3.0, f_lb=0.25, gap=2.0, horizon="endless")  # fmt: skip
+    for action, reward in ((ACCEPT, 1.5), (HALF, 0.5)):
+        case = play(4, p, [action], m=lambda x, lam=0.0: 0.3)  # x_2 = (-4, -7) is higher in g
+        assert case.x_stars[0].tolist() == [4.0, 1.0]
+        assert case.logged[0].r == reward
+
+
 BETA_10 = dict(beta=10.0, beta_last=10.0, optimizer="gd", gamma=0.99, target_every=0, double=False,
                c1=1.0, c2=1.0, horizon="endless", f_lb=0.0, steps=40, episodes=12)  # fmt: skip
 

@@ -282,3 +282,15 @@ def test_the_memory_refuses_a_reward_that_is_not_finite(reward):
     with pytest.raises(ValueError, match="finite"):
         memory.add(3, STATES[0], 0, reward, STATES[1])
     assert np.isfinite(memory.r).all() and memory.e == 2 and memory.count == 3
+
+
+def test_of_two_episodes_the_first_has_the_first_value_and_the_second_the_last():
+    assert [schedule(e, 3.0, 1.0, 2) for e in (1, 2, 3)] == [3.0, 1.0, 1.0]
+
+
+def test_uniform_exploration_draws_each_action_as_often(parameters):
+    p = parameters("reg", explore="uniform", epsilon_first=1.0)
+    Q = DQN((6, 4, 3), p, np.random.default_rng(0))
+    assert len(Q.values) == 3
+    drawn = np.bincount([Q.act(np.zeros(6)) for _ in range(3000)], minlength=3)
+    assert len(drawn) == 3 and drawn.min() > 900

@@ -37,7 +37,21 @@ OPERATORS = dict(
     Mod="FloorDiv", And="Or", Or="And", Is="IsNot", IsNot="Is", Lt="LtE Gt", LtE="Lt Gt",
     Gt="GtE Lt", GtE="Gt Lt", Eq="NotEq GtE", NotEq="Eq", In="NotIn",
 )  # fmt: skip
-EQUIVALENT = []  # (pattern of the line printed below, why no test can see it)
+EQUIVALENT = [  # (pattern of the line printed below, why no test can see it)
+    (r"a == (ACCEPT|RAISE) -> \(a >=", "the smaller actions are taken by the branches before"),
+    (r"s_next = features\(x, d.* x -> xbar", "at s_M both are the same iterate"),
+    (r"Q\.act\(s\).* s -> s_next", "the line before made them one"),
+    (r"algorithms.py:1[23]\d: .*lam -> lam_t", "lambda has not been changed yet in this step"),
+    (r"FEATURE_MAP", "a name for files; the tests of the lab see it"),
+    (r"slope \+ f_x -> \(slope - f_x\)", "both are finite for the same numbers"),
+    (r"else 1\.0,: 1\.0 -> \(2\.0\)", "clipped to 1"),
+    (r">= '(printed|returned)'", "the last of the choices by the alphabet"),
+    (r"t == p\.steps -> \(t >= p\.steps\)", "t never exceeds T"),
+    (r"else 1\.0\): 1\.0 -> \(2\.0\)", "min takes 1"),
+    (r"0 -> \(-1\)", "of a single row"),
+    (r"self\.(start|count|before) -> self\.", "all are 0 there"),
+    (r"slots = p\.A.* 1 -> \(2\)", "a slot more changes no draw"),
+]
 
 
 def changes(node, names):
