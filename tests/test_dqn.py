@@ -294,3 +294,12 @@ def test_uniform_exploration_draws_each_action_as_often(parameters):
     assert len(Q.values) == 3
     drawn = np.bincount([Q.act(np.zeros(6)) for _ in range(3000)], minlength=3)
     assert len(drawn) == 3 and drawn.min() > 900
+
+
+def test_a_stored_label_is_made_of_the_experience_as_it_is_added(parameters):
+    p, told = parameters(A=1, B=0, steps=2), []
+    memory = Memory(p, None, lambda *experience: told.append(experience) or 7.0, 1)
+    memory.add(1, [0.1], 1, 0.5, [0.2])
+    memory.add(1, [0.2], 0, 0.6, [0.3], True)
+    assert told == [(0.5, [0.2], False), (0.6, [0.3], True)]
+    assert memory.y[:2].tolist() == [7.0, 7.0] and memory.over[:2].tolist() == [False, True]
