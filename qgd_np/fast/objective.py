@@ -34,6 +34,7 @@ class Objective:
         self.last = None
         self.taken = self.line = self.pair = (None, None)  # what is known of the newest gradient,
         self.squares, self.agreement = None, 0.0  # the newest line and the newest two directions
+        self.signs = [(None, None)]
 
     def point(self, x):
         """Make an iterate of a vector (P,) of parameters."""
@@ -88,7 +89,7 @@ class Objective:
                 u, v = x.vector, self.pair[0]
         stale = u is not None and not (u is self.pair[0] and v is self.pair[1])
         if stale:
-            parts.append(xp.vdot(xp.sign(u), xp.sign(v))[None] / len(u))  # Eq. 6
+            parts.append(xp.vdot(self._sign(u), self._sign(v))[None] / len(u))  # Eq. 6
         numbers = to_host(xp.concatenate(parts)).tolist() if parts else []
         if stale:
             self.pair, self.agreement = (u, v), numbers.pop()
@@ -97,6 +98,12 @@ class Objective:
             s = x.scale  # x = base + s vector, so both squares are polynomials in s
             x.value[self] = (f, slope, bb + 2 * s * bv + s * s * vv, bv + s * vv)
         return x.value[self]
+
+    def _sign(self, vector):
+        """sign(vector) (P,), kept for the newest two directions."""
+        if not any(known is vector for known, _ in self.signs):
+            self.signs = [self.signs[-1], (vector, namespace(vector).sign(vector))]
+        return next(sign for known, sign in self.signs if known is vector)
 
     @quiet
     def _evaluate(self, x):
