@@ -58,8 +58,7 @@ def step_times(f, x, device):
     """
     xp, layer, d = backend.namespace(f.delta), f.layer, -f.gradient(x)
     value, (W, _), (V, _) = iter(np.linspace(0.1, 0.05, 99)), *f.net.layers(x.x + 0)
-    # with few images the product of a direction has n columns
-    direction = (layer.images, W) if layer.gram is None else (layer.gram, f.delta)
+    direction = (layer.images, W) if layer.gram is None else (layer.gram, f.delta)  # n columns
 
     def accept():
         nonlocal x, d
