@@ -406,9 +406,13 @@ def test_each_seed_is_a_process_with_its_share_of_the_cores_and_fails_alone(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "run_lr.py")])
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    monkeypatch.setattr(seeds, "finish", lambda a, names: print("finish", *names))
+    monkeypatch.setattr(
+        seeds, "finish", lambda paths, *_: print("finish", *(p.parent.name for p in paths))
+    )
     monkeypatch.setattr(seeds, "local_process", refuse_one)
-    a = SimpleNamespace(workers=workers, quiet=True)
+    a = SimpleNamespace(
+        workers=workers, quiet=True, out=tmp_path, preset="default", no_figures=True
+    )
     assert seeds.run_seeds(a, ["--M", "3"], {f"seed-{k}": 2 for k in range(4)}) == 2
     for k in (0, 2, 3):
         wanted = f"{threads} {threads} --M 3 --resume --no-figures --only seed-{k}"
@@ -463,3 +467,33 @@ def test_the_verdict_names_the_best_other_policy_and_how_far_it_is():
     accuracies = dict(gd=[0.1, 0.2], armijo=[0.31, 0.36], step=[np.nan, 1.0], qgd=[0.3, 0.4])
     text = report.verdict(tree_of(**accuracies))
     assert "1.5 points of test accuracy above armijo" in text and "on 1 of 2 x_1" in text
+
+
+def of_seed(loss, q=(1.0,), rejected=0):
+    """A run's tree with this TD loss and mean Q over its episodes, and two greedy steps."""
+    train = {"td_loss": np.array(loss, float), "q_mean": np.resize(q, len(loss)).astype(float),
+             "rejected": np.full(len(loss), rejected)}  # fmt: skip
+    tree = tree_of("lr", train, qgd=[0.3, 0.5], gd=[0.1, 0.3])
+    tree["evaluation"]["qgd"] |= {"action": np.array([[1, 0], [1, 1]]), "alpha": np.ones((2, 20))}
+    return tree
+
+
+@pytest.mark.parametrize("exploded, loss, rejected", [
+    (True, [1] * 10 + [0.01] * 5 + [0.9] * 5, 0), (False, [1] * 10 + [0.1] * 5 + [0.9] * 5, 0),
+    (False, [1] * 10 + [0.1] * 5 + [0.9] + [0.1] * 4, 0), (True, [1] * 20, 1),
+    (True, [1] * 19 + [np.inf], 0), (True, [1] * 10 + [np.nan] * 10, 0),
+])  # fmt: skip
+def test_a_loss_that_rose_tenfold_or_left_the_finite_numbers_explodes(exploded, loss, rejected):
+    assert report.convergence(of_seed(loss, rejected=rejected)["train"])["explodes"] is exploded
+
+
+def test_the_measures_of_several_runs_by_hand_and_their_table():
+    tree = of_seed([4] * 5 + [1] * 10 + [2] * 5, [5] * 15 + [10, 9, 11, 10, 10])
+    tree["evaluation"]["qgd"]["alpha"][:] = 0.5 ** np.arange(20)
+    m = report.measures(tree)
+    assert list(m.values()) == pytest.approx([20, 2, 20, 100, 0, False, 75, 2, 2, 0.4, 0.2])
+    text = report.overview([("all", tree), ("paper", of_seed([1] * 10)), ("paper", tree)])
+    *_, head, first, second, count = text.splitlines()
+    assert head.split()[-4:] == ["f", "accuracy", "above", "gd"] and "settled on 1 of 3" in count
+    assert first.split()[0] == "all" and "0 of 2" in second and "0,2" in second
+    assert second.split()[1] == "10" and second.split()[-1] == "0.2"  # medians
