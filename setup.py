@@ -12,7 +12,7 @@ setup(
     version=version,
     description="Hyper-parameters of a neural network under the control of a DQN",
     packages=find_packages(include=["qgd_np*"]),
-    package_data={"qgd_np": ["README.md", "controllers/*.h5"]},
+    package_data={"qgd_np": ["README.md", "controllers/*.h5", "page/template.html"]},
     py_modules=["run_lr", "run_reg"],
     python_requires=">=3.11",
     install_requires=[

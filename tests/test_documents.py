@@ -6,10 +6,10 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
 PACKAGE, README = TOP / "qgd_np", (TOP / "README.md").read_text()
-ROOMS = ("fast", "files", "images", "lab", "figures", "bench")
+ROOMS = ("fast", "files", "images", "lab", "figures", "page", "bench")
 MAY = {  # which rooms a room's files may import from; the paper's folder is open to all
     "": (), "fast": (), "files": (), "images": ("files",), "lab": ("fast", "files", "images"),
-    "figures": ("files", "lab"), "bench": ("fast", "files", "lab"),
+    "figures": ("files", "lab"), "page": ("files", "lab"), "bench": ("fast", "files", "lab"),
 }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def test_a_run_file_ends_with_a_verdict_and_leaves_every_dataset_of_the_contract
         assert json.loads(file.attrs["config"])["episodes"] == E and file.attrs["threads"] >= 1
         assert file["dqn"]["W1"].shape == (6, 32) and list(file["dqn/sizes"])[:1] == [6]
         assert file["iterate_seeds"][()].tolist() == [7, 8]
-    names = ["checkpoint.h5", "checkpoint.previous.h5", "controller.h5", "run.h5"]
+    names = ["checkpoint.h5", "checkpoint.previous.h5", "controller.h5", "index.html", "run.h5"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 

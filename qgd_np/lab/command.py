@@ -201,7 +201,8 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
         if checkpoint:
             training.restore(checkpoint["training"])
         train(training, about, folder / "checkpoint.h5", a)
-        controllers, tree["train"] = {"qgd": (training.Q, p)}, training.log()
+        controllers = {"qgd": (training.Q, p)}
+        tree |= {"train": training.log(), "steps": training.steps}
     tree["dqn"] = controller_tree(task.name, *controllers["qgd"])
     heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {a.iterate_seed}"
     trace = tracer(task, p, heading) if a.trace else None

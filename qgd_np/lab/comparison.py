@@ -83,7 +83,8 @@ def evaluate(task, problem, controllers, p, seeds, names, quiet=True, trace=None
                     x = task.apply(problem, x_1, Q, replace(own, steps=p.steps), log)
                 logs.append(log.close(x))
                 bar.update()
-            kept = ("objective", "action", "state", "objective_1", "gradients", "seconds")
+            kept = ("objective", "action", "state", "gradients", "seconds")
+            kept += ("objective_1", "objective_last")
             tree[name] = {key: np.array([getattr(log, key) for log in logs]) for key in kept}
             tree[name][task.value] = np.array([log.value for log in logs])
             for images in problem.errors:

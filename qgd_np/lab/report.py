@@ -193,14 +193,18 @@ def overview(runs):
 
 
 def finish(paths, preset, out, no_figures):
-    """Print the table of several runs, draw their pictures, and say which to open first."""
+    """Print the table of several runs, draw pictures, write pages, and say what to open first."""
     if len(paths) > 1:
         print(overview([(path.parent.name, files.read(path)) for path in paths]))
-    if no_figures:
-        return print(f"to draw it: python -m qgd_np.figures {out}")
-    from .. import figures  # matplotlib is slow to import
+    from .. import page  # its room looks at this one
 
-    pictures = figures.draw(paths, preset, out)
-    print(*(f"picture  {path}" for path in pictures), sep="\n")
-    first = [path for path in pictures if path.stem == "comparison"] + [*pictures, *paths]
-    print(f"open first: {first[0]}")
+    pictures = []
+    if not no_figures:
+        from .. import figures  # matplotlib is slow to import
+
+        pictures = figures.draw(paths, preset, out)
+        print(*(f"picture  {path}" for path in pictures), sep="\n")
+    pages = [page.write(path) for path in paths]
+    first = [*pages, *pictures] if len(pages) == 1 else [*pictures, *pages]
+    hint = f"; to draw it: python -m qgd_np.figures {out}" * no_figures
+    print(f"open first: {first[0]}{hint}")

@@ -20,6 +20,10 @@ from ..fast.objective import ErrorRate, Objective
 from ..mlp import MLP
 
 THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
+STEPS = (  # of the episodes of which more is saved: arrays and numbers of their logs
+    ("state", "q", "explored", "td_loss", "measure"),
+    ("objective_1", "objective_last", "measure_end"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,18 +67,22 @@ class Log:
 
     objective f(x_{t+1}), value (alpha_{t+1} or lambda_{t+1}), reward, td_loss, error[name]: (T,);
     action: (T,) int8; state (T, 6) and q (T, k): s_t and Q(s_t) before the update; explored: (T,)
-    bool. NaN, or the action -1, where a step was not reached or the DQN not asked. objective_1:
-    f(x_1); diverged_at: the step whose f was not finite (D23), 0: none; gradients: how many.
+    bool; measure: what the reward looked at, by the printed lines at x_{t+1} or xbar. NaN, or the
+    action -1, where a step was not reached or the DQN not asked. objective_1: f(x_1);
+    objective_last: f(x_{T+1}), measure_end: the measure at x* (D10, D28); diverged_at: the step
+    whose f was not finite (D23), 0: none; gradients: how many.
 
     f(x, value): the objective to be logged; errors: {name: ErrorRate} evaluated at every step;
-    trace(log, t): called after each step at which Q was asked.
+    trace(log, t): called after each step at which Q was asked; m(x, value): of Algorithms 3 and 4.
     """
 
-    def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0):
+    def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0, m=None):
         self.started = time.perf_counter()
         self.f, self.Q, self.errors, self.trace, self.e = f, Q, errors or {}, trace, e
+        self.m, self.value_1 = m, p.lambda_c
         T, k = p.steps, len(getattr(Q, "values", ()))
-        self.objective, self.value, self.reward, self.td_loss = np.full((4, T), np.nan)
+        self.objective, self.value, self.measure = np.full((3, T), np.nan)
+        self.reward, self.td_loss = np.full((2, T), np.nan)
         self.action, self.explored = np.full(T, -1, np.int8), np.zeros(T, bool)
         self.state, self.q = np.full((T, len(FEATURES)), np.nan), np.full((T, k), np.nan)
         self.error = {name: np.full(T, np.nan) for name in self.errors}
@@ -90,6 +98,8 @@ class Log:
             self.state[i] = s
             if self.q.shape[1]:
                 self.q[i], self.explored[i] = self.Q.values, self.Q.explored
+            if self.m:
+                self.measure[i] = self._measured(i, x.base if a == ACCEPT else x)
             if self.trace:
                 self.trace(self, t)
 
@@ -99,6 +109,10 @@ class Log:
             for name, error in self.errors.items():
                 self.error[name][i] = error(x)
 
+    def _measured(self, i, x):
+        """The reward has looked there, so the number is known to x and nothing is evaluated."""
+        return self.m(x, self.value[i - 1] if i else self.value_1)
+
     def close(self, x):
         """The episode has returned x: the last step shows it (D10)."""
         if self.trace and x is not self.last:
@@ -106,19 +120,22 @@ class Log:
         self.x, self.seconds = x, time.perf_counter() - self.started
         first = int(np.argmax(~np.isnan(self.state[:, 0])))  # where d(xbar) was taken before a step
         self.gradients = int((self.action == ACCEPT).sum() + (self.action[first] != ACCEPT))
+        self.objective_last, self.measure_end = self.objective[-1], math.nan
         if not self.diverged_at:
             self._look(-1, x)
+            self.measure_end = self._measured(len(self.value) - 1, x) if self.m else math.nan
         return self
 
 
 class Training:
     """A DQN in training by Algorithm 3 or 4, with everything that is needed to go on from it.
 
-    rows: for each episode that is behind it, {name: value} of what /train of the run file holds.
+    rows: for each episode that is behind it, {name: value} of what /train of the run file holds;
+    steps: {episode: more of each of its steps}, of episodes 1, 2, 4, 8, ... and of the last.
     """
 
     def __init__(self, task, problem, p):
-        self.task, self.problem, self.p, self.rows = task, problem, p, []
+        self.task, self.problem, self.p, self.rows, self.steps = task, problem, p, [], {}
         sizes = (len(FEATURES), *p.dqn_hidden, len(ACTIONS[task.name]))
         theta_0 = MLP(sizes).initialise(self._rng(THETA), np.float64)
         self.Q = DQN(sizes, p, self._rng(EXPLORATION), theta_0)
@@ -139,14 +156,18 @@ class Training:
     def episodes(self, trace=None):
         """Play the episodes that are left; yields the row of each."""
         look = self.problem.f if self.task.name == "reg" else lambda x, alpha: self.problem.f(x)
+        on_h = self.task.name == "reg" and self.p.reward == "error"  # D14
+        m = self.problem.errors["validation"] if on_h else look
 
         def logs(e):
-            self.current = Log(look, self.x_1(e), self.Q, self.p, trace=trace, e=e)
+            self.current = Log(look, self.x_1(e), self.Q, self.p, trace=trace, e=e, m=m)
             return self.current
 
         start = self.x_1, self.Q, self.Q.theta, self.memory, self.p, logs, self.done + 1
         for x in self.task.learn(self.problem, *start):
             self.rows.append(self._row(self.current.close(x)))
+            earlier = {e: steps for e, steps in self.steps.items() if int(e).bit_count() == 1}
+            self.steps = earlier | {str(self.done): self._steps(self.current)}
             yield self.rows[-1]
 
     def _row(self, log):
@@ -158,6 +179,12 @@ class Training:
             "test_accuracy": 1 - self.problem.errors["test"](log.x), "action": log.action,
             "objective": log.objective, self.task.value: log.value, "reward": log.reward,
         }  # fmt: skip
+
+    def _steps(self, log):
+        arrays, numbers = STEPS
+        steps = {name: getattr(log, name) for name in arrays}
+        steps |= {name: float(getattr(log, name)) for name in numbers}
+        return steps | {"memory": int(self.memory.before)}  # experiences of earlier episodes
 
     def _held_out_states(self):
         """States s_M, ..., s_T of an episode of random actions from an x_1 never trained on."""
@@ -175,12 +202,13 @@ class Training:
     def tree(self):
         """A snapshot of the training after an episode, for a checkpoint."""
         owners = {"Q": state(self.Q), "memory": state(self.memory)}
-        return {"done": self.done, "train": self.log()} | owners
+        return {"done": self.done, "train": self.log(), "steps": self.steps} | owners
 
     def restore(self, tree):
         """The inverse of `tree`, into a training of the same settings but for more episodes."""
         for e in range(tree["done"]):
             self.rows.append({name: values[e] for name, values in tree["train"].items()})
+        self.steps = tree.get("steps", {})
         for owner, values in ((self.Q, tree["Q"]), (self.memory, tree["memory"])):
             owner.rng.bit_generator.state = json.loads(values["rng"])
             for name in values.keys() - {"rng"}:
