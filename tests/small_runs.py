@@ -18,7 +18,7 @@ import archives
 
 import run_lr
 import run_reg
-from qgd_np import config, files
+from qgd_np import config, files, page
 from qgd_np.files import interrupts
 from qgd_np.images import load
 from qgd_np.lab import command, device, flags
@@ -98,7 +98,13 @@ def straight(folder, call):
 @pytest.fixture
 def copied(straight, tmp_path):
     """Return copied(task) -> a folder with that run, to be changed."""
-    return lambda task: Path(shutil.copytree(straight(task), tmp_path / "copied"))
+
+    def copy(task):
+        out = Path(shutil.copytree(straight(task), tmp_path / "copied"))
+        page.write(out / "run.h5")  # which bears the name of the folder
+        return out
+
+    return copy
 
 
 @pytest.fixture(scope="session")

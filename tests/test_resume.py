@@ -20,7 +20,7 @@ from small_runs import (
     run, training,
 )  # fmt: skip
 
-from qgd_np import files, page
+from qgd_np import files
 from qgd_np.dqn import DQN
 from qgd_np.fast.objective import Objective
 from qgd_np.lab import command
@@ -99,7 +99,6 @@ def test_a_run_with_more_and_more_episodes_equals_the_straight_one(
 
 def test_a_finished_run_gives_its_table_again_and_touches_nothing(copied, capsys):
     out = copied("lr")
-    page.write(out / "run.h5")  # which bears the name of the folder
     before = content(out)
     assert resume("lr", out) == 0 and content(out) == before
     first = capsys.readouterr().out

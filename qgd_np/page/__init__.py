@@ -1,7 +1,6 @@
-"""A page for each run, index.html beside its run file: what came out, every step beside the lines
-of algorithms.py, and Q over the features. template.html shows what `content` gathers.
-"""
+"""A page for each run, beside its run file: template.html, which shows what `content` gathers."""
 
+import ast
 import base64
 import json
 import re
@@ -10,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import config, files
+from .. import algorithms, config, files
 from ..lab import flags, report
-from .lines import SOURCE, bodies, lit
 
-HERE = Path(__file__).resolve().parent
+HERE, SOURCE = Path(__file__).resolve().parent, Path(algorithms.__file__).read_text("utf-8")
 
 
 def write(path):
@@ -44,24 +42,19 @@ def content(tree, folder):
         "name": folder.name, "task": tree["task"], "data": tree["data"], "p": vars(p),
         "sentences": [f"{what}, {how}; {on}.", *report.verdict(tree).split("\n")], "head": head,
         "table": [re.split("  +", row) for row in rows], "command": command(tree["task"], p, kept),
-        "pictures": pictures(folder), "dqn": tree["dqn"], "episodes": [*episodes(tree, one)],
-        "source": SOURCE.splitlines(), "lines": {k: places(k) for k in (one, one + 2)},
+        "pictures": pictures(folder), "episodes": [*episodes(tree, one, p.episodes)],
+        "lines": {k: [(b[0].lineno, b[-1].end_lineno) for b in bodies(k)] for k in (one, one + 2)},
+        "source": SOURCE.splitlines(), "dqn": tree["dqn"],
         "decisions": {d: f"{d}. The paper: {paper}. Here: {here}." for d, paper, here in decided},
     }  # fmt: skip
 
 
-def places(number):
-    """Where an algorithm and its plain steps stand in algorithms.py: first and last line."""
-    return [(body[0].lineno, body[-1].end_lineno) for body in bodies(number)]
-
-
-def episodes(tree, one):
-    """The episodes of which the file holds every state, and the lines that each step executed."""
+def episodes(tree, one, E):
+    """The episodes of which the file holds every state, with the lines that each step executed."""
     logs, qgd = [], tree["evaluation"].get("qgd", {})
     for e in sorted(map(int, tree.get("steps", ()))):
         row = {name: values[e - 1] for name, values in tree["train"].items()}
-        outer = e == 1, e == len(tree["train"]["return"])
-        logs.append((one + 2, row | tree["steps"][str(e)] | {"id": str(e)}, *outer))
+        logs.append((one + 2, row | tree["steps"][str(e)] | {"id": str(e)}, e == 1, e == E))
     for k, seed in enumerate(tree["iterate_seeds"] if "state" in qgd else ()):
         logs.append((one, {name: values[k] for name, values in qgd.items()} | {"id": f"x{seed}"}))
     for number, log, *outer in logs:
@@ -69,6 +62,48 @@ def episodes(tree, one):
         log = {name: values[:T] if np.ndim(values) else values for name, values in log.items()}
         lines = lit(number, log["action"], np.isfinite(log["objective"]), first, *outer)
         yield log | {"algorithm": number, "first": first, "lit": list(map(sorted, lines))}
+
+
+def bodies(number):
+    """The statements of Algorithm 1, 2, 3 or 4, and of the plain steps that it begins with."""
+    value = "alpha" if number % 2 else "lambda"
+    name = f"q_gradient_descent_{value}" if number < 3 else f"q_learning_{value}"
+    found = {part.name: part.body[1:] for part in ast.parse(SOURCE).body if hasattr(part, "name")}
+    return found[name], found[f"plain_steps_{value}"]
+
+
+def lit(number, actions, finite, first, begins=True, ends=True):
+    """The lines that each step t = 1, 2, ... executes, a set per step.
+
+    actions, finite: a_t, and whether f(x_{t+1}) is finite; first: the step at which Q is asked
+    first; begins, ends: is it the first or last episode. What stands between counts to the next.
+    """
+    body, plain = bodies(number)
+    if number > 2:  # the loop over e: what is done once, and what in each episode
+        k = next(k for k, part in enumerate(body) if isinstance(part, ast.For))
+        body = body[:k] * begins + [body[k], *body[k].body] + body[k + 1 :] * ends
+    call = next(part.lineno for part in body if "plain_steps" in ast.unparse(part).split("\n")[0])
+    loop, steps = ([k for k in part if isinstance(k, ast.For)][-1] for part in (body, plain))
+    found, names = [], vars(algorithms) | {"x": None, "lam": 0.0}
+    for a, is_finite in zip(actions, finite, strict=True):
+        f = (lambda *_: 0.0) if is_finite else (lambda *_: np.nan)
+        now = loop if len(found) >= first - 1 else steps
+        found.append({now.lineno} | executed(now.body, names | {"a": a, "f": f, "g": f}))
+    for line in [part.lineno for part in body]:
+        found[0 if line <= call else first - 1 if line < loop.lineno else -1].add(line)
+    for line in [part.lineno for part in plain]:
+        found[0 if line < steps.lineno else first - 1].add(line)
+    return found
+
+
+def executed(body, names):
+    """The lines of a body that are executed if the conditions in it see these names."""
+    found = {part.lineno for part in body}
+    for part in body:
+        if isinstance(part, ast.If):
+            holds = eval(compile(ast.Expression(part.test), "", "eval"), names)
+            found |= executed(part.body if holds else part.orelse, names)
+    return found
 
 
 def command(task, p, kept):
@@ -81,11 +116,10 @@ def command(task, p, kept):
 
 def pictures(folder):
     """The pictures in the folder: name, first line on the function that drew it, PNG in base64."""
-    if not (paths := sorted(folder.glob("*.png"))):
+    if not (png := {path.stem: path for path in sorted(folder.glob("*.png"))}):
         return []
     from .. import figures  # matplotlib is slow to import
 
-    drawn = {name: draw for name, (_, draw) in (figures.OWN | figures.EVERY).items()}
-    about = {name: getattr(draw, "func", draw).__doc__ for name, draw in drawn.items()}
-    png = {path.stem: base64.b64encode(path.read_bytes()).decode() for path in paths}
-    return [(name, about[name].split("\n")[0], png[name]) for name in png if name in about]
+    drawn = {k: draw for k, (_, draw) in (figures.EVERY | figures.OWN).items() if k in png}
+    text = {k: base64.b64encode(png[k].read_bytes()).decode() for k in drawn}
+    return [(k, getattr(drawn[k], "func", drawn[k]).__doc__.split("\n")[0], text[k]) for k in drawn]

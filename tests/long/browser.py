@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from qgd_np import config, files  # noqa: E402
-from qgd_np.page.lines import lit  # noqa: E402
+from qgd_np.page import lit  # noqa: E402
 
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
 --disable-background-networking --disable-component-update --disable-dev-shm-usage""".split()
