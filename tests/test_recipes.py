@@ -19,7 +19,7 @@ def edited(tmp_path, edits):
     """A copy of the project in which the texts of some files are replaced: {file: {old: new}}."""
     names = subprocess.run(["git", "-C", TOP, "ls-files", "*.py"], capture_output=True, text=True)
     found = names.stdout.split() or [str(p.relative_to(TOP)) for p in TOP.rglob("*.py")]
-    for name in found:
+    for name in [*found, "qgd_np/README.md", "qgd_np/page/template.html"]:
         if not name.startswith("tests"):
             text = (TOP / name).read_text()
             for old, new in edits.get(name, {}).items():

@@ -21,9 +21,8 @@ def write(path):
         data = content(files.read(path, "run"), Path(path).resolve().parent)
     except KeyError as error:
         raise files.FileError(f"{path}: no page, for it holds no {error}; make it anew") from error
-    text = json.dumps(data, default=lambda array: array.tolist())  # JSON and, for JavaScript, NaN
-    page = (HERE / "template.html").read_text("utf-8")
-    page = page.replace("{DATA}", text.replace("<", "\\u003c"))  # so no name ends the script
+    text = json.dumps(data, default=lambda a: a.tolist()).replace("<", "\\u003c")  # no </script>
+    page = (HERE / "template.html").read_text("utf-8").replace("{DATA}", text)
     files.save(out := Path(path).with_name("index.html"), page.encode())
     return out
 
