@@ -259,7 +259,7 @@ def test_the_bench_measures_on_the_cpu_and_on_a_strict_device(device, monkeypatc
     monkeypatch.setattr(bench, "T", 4)
     monkeypatch.setattr(bench, "find_spec", lambda name: None)  # torch: slow to import
     row = bench.measure(20, where, 2)
-    assert all(not value <= 0 for value in row.values()) and len(row) > 20
+    assert all(not value <= 0 for value in row.values()) and len(row) > 14
 
 
 @pytest.mark.parametrize("words", ["--sizes 0", "--episodes x", "--device gpu", "--nothing"])
