@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from unittest import mock
@@ -155,12 +153,6 @@ def test_truncations_and_flips_all_along_a_file_are_refused_before_hdf5(path, mo
         for damaged in (data[:i], data[:i] + bytes([data[i] ^ 16]) + data[i + 1 :], data + data):
             path.write_bytes(damaged)
             assert "damaged" in refused(files.read, path) or not damaged
-
-
-def test_damaged_checkpoints_and_controllers_are_refused_by_the_command_line():
-    command = [sys.executable, HERE / "long" / "damage_runfiles.py", "12", "--seed", "3"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_what_is_missing_huge_not_a_file_or_not_ours_is_refused(tmp_path):

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archives import binary_files, make_arrays, pack, python_files, same, unpack
-from long import damage_images
 
 from qgd_np import images
 from qgd_np.images import DataError, archive, cache, load, synthetic
@@ -179,10 +178,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(cache, "URL", "http://127.0.0.1:9/")
     return tmp_path
-
-
-def test_a_damaged_archive_or_cache_is_an_error_or_read_right(folder):
-    assert not [kind for kind in damage_images.run(60, seed=1) if kind[1].startswith("wrong")]
 
 
 def test_an_archive_in_the_cache_folder_is_cached_and_found_again(official, folder):

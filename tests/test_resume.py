@@ -196,12 +196,15 @@ def test_a_folder_that_holds_a_run_is_left_as_it_is(call, straight, tmp_path, ca
     assert [path.name for path in tmp_path.iterdir()] == ["beta-0.01"]
 
 
-def test_a_hundred_kills_in_small(environment):
-    words = [sys.executable, str(ROOT / "tests" / "long" / "kill_resume.py"), "5"]
-    words += ["--within", "20", "--signal", "KILL", "INT", "TERM"]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+@pytest.mark.parametrize("words", [
+    "kill_resume.py 5 --within 20 --signal KILL INT TERM", "damage.py runfiles 12 --seed 3",
+    "damage.py images 60 --seed 1",
+])  # fmt: skip
+def test_a_thousand_kills_and_damaged_files_in_small(words, environment):
+    script, *flags = words.split()
+    command = [sys.executable, ROOT / "tests" / "long" / script, *flags]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("kills: 5, in a save: ")
 
 
 STAGES = {
