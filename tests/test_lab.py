@@ -23,13 +23,10 @@ from qgd_np import backend, config
 from qgd_np.lab import command, comparison, flags, presets, report, seeds
 
 VALUE = {"lr": "alpha", "reg": "lambda"}
-EVERY = [(task, name) for name, preset in presets.PRESETS.items() for task in preset.tasks]
 
 
 @both
-def test_a_run_file_ends_with_a_verdict_and_leaves_every_dataset_of_the_contract_in_its_shape(
-    task, small, tmp_path, environment
-):
+def test_a_run_ends_with_a_verdict_and_leaves_every_dataset(task, small, tmp_path, environment):
     K, E, T = 2, 3, 10
     words = [sys.executable, ROOT / f"run_{task}.py", *small, "--episodes", E, "--out", tmp_path]
     words = [*map(str, words), *f"--iterates {K} --iterate-seed 7".split()]
@@ -41,10 +38,9 @@ def test_a_run_file_ends_with_a_verdict_and_leaves_every_dataset_of_the_contract
     assert "Too few" in lines[-4] and "points of test accuracy" in lines[-3]
     assert str(tmp_path / "run.h5") in lines[-2] and "draw" in lines[-1]
     with h5py.File(tmp_path / "run.h5") as file:
-        for name in ("td_loss", "return", "epsilon", "seconds", "q_mean", "test_accuracy"):
-            assert file["train"][name].shape == (E,)
-        for name in ("objective", VALUE[task], "action", "reward"):
-            assert file["train"][name].shape == (E, T)
+        shapes = dict.fromkeys("td_loss return epsilon seconds q_mean test_accuracy".split(), (E,))
+        shapes |= dict.fromkeys(["objective", VALUE[task], "action", "reward"], (E, T))
+        assert shapes.items() <= {name: a.shape for name, a in file["train"].items()}.items()
         assert set(file["evaluation"]) == {*TASKS[task].default, "qgd"}
         for policy in file["evaluation"].values():
             for name in ("objective", "test_accuracy", VALUE[task], "action"):
@@ -66,9 +62,7 @@ def test_a_run_file_ends_with_a_verdict_and_leaves_every_dataset_of_the_contract
 
 @pytest.mark.parametrize("words", ["", "--hidden 1 --dqn-hidden 1 --batch 1 --A 1 --B 0"])
 @both
-def test_one_step_is_an_episode_and_no_iterates_are_no_comparison(
-    task, words, call, tmp_path, capsys
-):
+def test_one_step_and_no_iterates_are_a_run(task, words, call, tmp_path, capsys):
     words = ["--steps", 1, "--episodes", 1, "--iterates", 0, *words.split(), "--out", tmp_path]
     assert call(task, *words) == 0
     assert "no comparison" in capsys.readouterr().out and run(tmp_path)["evaluation"] == {}
@@ -92,13 +86,12 @@ def test_a_seed_gives_the_same_bits_and_ten_seeds_ten_runs(task, small):
     assert np.random.get_state()[1].tobytes() == before
 
 
-@both
-def test_a_trace_prints_each_step_of_training_and_of_the_first_unseen_x_1(
-    task, call, tmp_path, capsys
-):
-    words = ["--episodes", 2, "--trace", "--first", 8, "--iterates", 2, "--out", tmp_path]
-    assert call(task, *words) == 0
+@pytest.mark.parametrize("task, returns", [("lr", "printed"), ("reg", "last")])
+def test_a_trace_prints_each_step_of_training_and_of_one_x_1(task, returns, call, tmp_path, capsys):
+    words = ["--episodes", 2, "--trace", "--first", 8, "--iterates", 2, "--returns", returns]
+    assert call(task, *words, "--out", tmp_path) == 0
     text, tree = capsys.readouterr().out, run(tmp_path)
+    assert ("D10" in text) == (returns == "printed")  # where not the last candidate is returned
     blocks = text[text.index("training episode 1") :].split("\n\n")[:3]
     assert "epsilon 1.00" in blocks[0] and "seed 1000" in blocks[2] and "seed 1001" not in text
     for e, block in enumerate(blocks):
@@ -116,14 +109,6 @@ def test_a_trace_prints_each_step_of_training_and_of_the_first_unseen_x_1(
             assert f"{log['objective'][k, t - 2]:.5f}" in cells
             assert e == 2 or f"{log['reward'][k, t - 1]:.2g}" in cells
             assert cells.count("-") == (0 if e < 2 else 2)
-
-
-@pytest.mark.parametrize(("returns", "said"), [("printed", True), ("last", False)])
-def test_the_trace_says_where_not_the_last_candidate_is_returned(
-    returns, said, call, tmp_path, capsys
-):
-    words = ["--episodes", 1, "--trace", "--iterates", 0, "--returns", returns, "--out", tmp_path]
-    assert call("lr", *words) == 0 and ("D10" in capsys.readouterr().out) == said
 
 
 @both
@@ -155,12 +140,11 @@ def test_list_presets_shows_what_each_changes_in_flags_that_are_understood(task,
             assert shown in words or "fig7" in names
 
 
-@pytest.mark.parametrize(("task", "name"), EVERY)
-def test_every_preset_is_a_config_for_each_of_its_runs(task, name):
-    runs = presets.runs(name, task, 3).values()
-    ten = name in presets.TEN_SEEDS
-    wanted = list(range(3, 13)) if ten else [3] * len(runs)
-    assert [config.make(task, change).seed for change in runs] == wanted
+def test_every_preset_is_a_config_for_each_of_its_runs():
+    for task, name in ((task, k) for k, preset in presets.PRESETS.items() for task in preset.tasks):
+        runs = presets.runs(name, task, 3).values()
+        wanted = [*range(3, 13)] if name in presets.TEN_SEEDS else [3] * len(runs)
+        assert [config.make(task, change).seed for change in runs] == wanted, (task, name)
 
 
 def test_the_paper_presets_print_what_section_4_2_prints():
@@ -247,13 +231,11 @@ BAD_HERE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("task", "words", "wanted"),
-    [(task, *case) for task in TASKS for case in (BAD | BAD_HERE[task]).items()],
-)
-def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(
-    task, words, wanted, call, tmp_path, capsys, monkeypatch
-):
+BAD_CASES = [(task, *case) for task in TASKS for case in (BAD | BAD_HERE[task]).items()]
+
+
+@pytest.mark.parametrize("task, words, wanted", BAD_CASES)
+def test_bad_input_is_one_line(task, words, wanted, call, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "FILE").write_text("mine")
@@ -287,9 +269,7 @@ def test_no_gpu_and_too_little_memory_are_one_line(call, tmp_path, capsys, monke
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("preset", ["default", "paper"])
 @both
-def test_divergence_is_a_result_that_is_marked_counted_and_never_remembered(
-    task, preset, call, tmp_path, capsys
-):
+def test_divergence_is_a_result_that_is_counted(task, preset, call, tmp_path, capsys):
     large = {"lr": ["--alpha-c", 1000], "reg": ["--alpha", 1000, "--lambda-c", 0.03]}[task]
     words = [*large, "--beta", 10, "--steps", 30, "--episodes", 8, "--preset", preset]
     assert call(task, *words, "--out", tmp_path) == 0
@@ -320,9 +300,7 @@ def test_a_controller_is_evaluated_without_training(task, call, straight, tmp_pa
 
 
 @both
-def test_a_shipped_controller_has_a_bare_name_works_at_other_sizes_and_brings_its_first_step(
-    task, call, tmp_path
-):
+def test_a_shipped_controller_works_at_other_sizes_with_its_first_step(task, call, tmp_path):
     words = ["--train-size", 120, "--hidden", 6, 5, "--validation-size", 0, "--steps", 20]
     own = config.make(task, {"steps": 20}).asked_from(1)
     for more, first in (([], own), (["--first", 3], 3)):
@@ -334,9 +312,7 @@ def test_a_shipped_controller_has_a_bare_name_works_at_other_sizes_and_brings_it
 
 
 @both
-def test_several_controllers_are_compared_each_under_its_files_name(
-    task, call, copied, tmp_path, capsys
-):
+def test_several_controllers_are_compared_by_name(task, call, copied, tmp_path, capsys):
     here = copied(task)
     paths = [here / "controller.h5", here / "other.h5", tmp_path / "again" / "controller.h5"]
     paths[2].parent.mkdir()
