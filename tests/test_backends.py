@@ -5,6 +5,7 @@ NumPy array on its own or to be mixed with NumPy arrays; its reductions stay arr
 the device only through backend.to_host or float(), which are counted.
 """
 
+import functools
 import json
 import operator
 import re
@@ -22,11 +23,10 @@ from qgd_np.backend import namespace, to_device, to_host
 from qgd_np.bench import __main__ as bench
 from qgd_np.dqn import DQN, Memory
 from qgd_np.environment import ACTIONS
-from qgd_np.fast.objective import LOSSES, ErrorRate, Objective
+from qgd_np.fast.objective import LOSSES
 from qgd_np.lab import policies
 from qgd_np.lab.device import DeviceError, choose, describe
 from qgd_np.lab.training import Log
-from qgd_np.mlp import MLP
 
 pytestmark = pytest.mark.filterwarnings("error")
 left = []  # the sizes of what has left the device
@@ -125,15 +125,10 @@ def test_the_stand_in_refuses_what_a_gpu_array_would_refuse(device):
     assert to_host(a).tolist() == [0, 1, 2] and left == [1, 3]
 
 
-def problem(device, dtype=np.float64, loss="softmax", hidden=(5,), n=40, pixels=7):
-    """A problem on a device; with more pixels than images the line takes the Gram product."""
-    rng = np.random.default_rng(4)
-    net = MLP((pixels, *hidden, 3))
-    images, labels = rng.standard_normal((n, pixels)).astype(dtype), rng.integers(3, size=n)
-    put = to_device(images, device), to_device(labels, device)
-    f, x_1 = Objective(net, *put, loss), net.initialise(rng, dtype)
-    h = ErrorRate(net, *put, basis=f.layer.images)
-    return SimpleNamespace(f=f, x_1=f.point(x_1), errors={"validation": h})
+@pytest.fixture
+def problem(problem):
+    """The same; with more pixels than images the line takes the Gram product."""
+    return functools.partial(problem, n=40, dtype=np.float64)
 
 
 def parameters(task, **changes):
@@ -143,6 +138,7 @@ def parameters(task, **changes):
 
 def apply(case, name, p, trace=None):
     """The log of an episode under a policy of lab/policies.py: most are Algorithm 1 or 2."""
+    case.errors = {"validation": case.h}
     log = Log(lambda x, value: case.f(x), case.x_1, None, p, case.errors, trace)
     return [log.close(POLICIES[name](case, case.x_1, p, log))]
 
@@ -157,8 +153,7 @@ def train(case, task, p, trace=None):
         return logs[-1]
 
     rest = lambda e: x_1, Q, Q.net.initialise(rng, float), memory, p, begin
-    h = case.errors["validation"]
-    episodes = q_learning_alpha(f, *rest) if task == "lr" else q_learning_lambda(f, h, *rest)
+    episodes = q_learning_alpha(f, *rest) if task == "lr" else q_learning_lambda(f, case.h, *rest)
     return [logs[-1].close(x) for x in episodes]
 
 
@@ -174,7 +169,7 @@ def assert_alike(there, here, rtol):
 @pytest.mark.parametrize("hidden, pixels", [((5,), 7), ((6, 4), 7), ((5,), 80)])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("task", ["lr", "reg"])
-def test_training_on_a_strict_device_is_that_on_numpy(device, task, loss, hidden, pixels):
+def test_training_on_a_strict_device(problem, device, task, loss, hidden, pixels):
     cases = (problem(d, loss=loss, hidden=hidden, pixels=pixels) for d in ("gpu", "cpu"))
     there, here = (train(case, task, parameters(task)) for case in cases)
     assert {a for log in there for a in log.action.tolist()} == set(range(len(ACTIONS[task])))
@@ -186,13 +181,13 @@ POLICIES |= policies.LEARNING_RATE
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_every_policy_runs_on_a_strict_device(device, name):
+def test_every_policy_runs_on_a_strict_device(problem, device, name):
     p = parameters("reg" if name.startswith("reg") else "lr")
     assert_alike(*(apply(problem(d), name, p) for d in ("gpu", "cpu")), 1e-8)
 
 
 @pytest.mark.parametrize("pixels", [7, 80])
-def test_a_half_and_an_accept_move_one_small_array_each_and_a_turn_of_lambda_none(device, pixels):
+def test_a_half_and_an_accept_move_one_small_array_a_turn_none(problem, device, pixels):
     case = problem("gpu", pixels=pixels)
     f, x, d = case.f, case.x_1, -case.f.gradient(case.x_1)
     f.observe(x + 0.4 * d, d, d)
@@ -209,7 +204,7 @@ def test_a_half_and_an_accept_move_one_small_array_each_and_a_turn_of_lambda_non
 
 
 @pytest.mark.parametrize("name", ["lr", "reg", "pattern9", "reg 2 raises"])
-def test_a_step_moves_one_small_array_and_h_where_that_is_asked_for(device, name):
+def test_a_step_moves_one_small_array_and_h_where_asked_for(problem, device, name):
     run = apply if name in POLICIES else train
     p, moved = parameters("reg" if name.startswith("reg") else "lr"), []
     logs = run(problem("gpu"), name, p, lambda log, t: moved.append(len(left)))
@@ -278,9 +273,9 @@ gpu = pytest.mark.skipif(choose("auto") == "cpu", reason="there is no GPU")
 @gpu
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype, rtol", [(np.float32, 1e-5), (np.float64, 1e-10)])
-def test_one_step_on_a_gpu_is_that_on_the_cpu(dtype, rtol, loss):
+def test_one_step_on_a_gpu_is_that_on_the_cpu(problem, dtype, rtol, loss):
     seen = []
-    for case in (problem(d, dtype, loss, (16, 8), 3000) for d in ("gpu", "cpu")):
+    for case in (problem(d, 3000, (16, 8), dtype, loss) for d in ("gpu", "cpu")):
         d = -case.f.gradient(case.x_1, 0.01)
         x = case.x_1 + 0.5 * d
         e = -case.f.gradient(x, 0.01)
@@ -292,7 +287,7 @@ def test_one_step_on_a_gpu_is_that_on_the_cpu(dtype, rtol, loss):
 
 @gpu
 @pytest.mark.parametrize("dtype, rtol", [(np.float32, 1e-4), (np.float64, 1e-9)])
-def test_ten_steps_on_a_gpu_are_those_on_the_cpu(dtype, rtol):
+def test_ten_steps_on_a_gpu_are_those_on_the_cpu(problem, dtype, rtol):
     p = parameters("lr", steps=10, alpha_c=0.1)
-    there, here = (apply(problem(d, dtype, n=3000), "pattern9", p) for d in ("gpu", "cpu"))
+    there, here = (apply(problem(d, 3000, dtype=dtype), "pattern9", p) for d in ("gpu", "cpu"))
     assert_alike(there, here, rtol)

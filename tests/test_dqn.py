@@ -1,7 +1,7 @@
 """Eq. 10 on Markov decision processes with known Q, its targets by hand, and the replay memory."""
 
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
@@ -177,10 +177,12 @@ def test_the_target_network_is_a_copy_made_every_so_many_updates(dqn):
 def test_the_stored_label_is_the_target_at_the_time_and_is_not_refreshed(dqn):
     Q = dqn(label="stored")
     table(Q, [6.0, 10.0])
-    steps = [(STATES[0], 0, 1.0, STATES[0], over) for over in (False, True)]
-    memory, rows = memory_of([steps], Q.label)
+    label = Mock(side_effect=Q.label)
+    steps = [(STATES[0], 0, r, STATES[1], r == 2.0) for r in (1.0, 2.0)]
+    memory, rows = memory_of([steps], label)
+    assert str(label.mock_calls) == str([call(r, STATES[1], r == 2.0) for r in (1.0, 2.0)])
     table(Q, [60.0, 100.0])
-    assert Q.target(memory, rows).tolist() == [6.0, 1.0]
+    assert Q.target(memory, rows).tolist() == [6.0, 2.0]
     assert not memory_of([steps])[0].y.any()  # not made where it is not used
 
 
@@ -226,6 +228,7 @@ def test_schedules_reach_their_last_value_in_the_last_of_their_episodes(dqn):
     four = [schedule(e, 1.0, 0.1, 4) for e in range(1, 7)]
     assert four == pytest.approx([1, 0.7, 0.4, 0.1, 0.1, 0.1])
     assert [schedule(e, 0.9, 0.01, 1) for e in (1, 2, 100)] == pytest.approx([0.01] * 3)
+    assert [schedule(e, 3.0, 1.0, 2) for e in (1, 2, 3)] == [3.0, 1.0, 1.0]
     Q = dqn(epsilon_first=0.9, epsilon_last=0.3, epsilon_episodes=3, beta=0.5, beta_last=0.1,
             beta_episodes=5)  # fmt: skip
     assert (Q.epsilon, Q.beta) == (0.9, 0.5)
@@ -282,24 +285,3 @@ def test_the_memory_refuses_a_reward_that_is_not_finite(reward):
     with pytest.raises(ValueError, match="finite"):
         memory.add(3, STATES[0], 0, reward, STATES[1])
     assert np.isfinite(memory.r).all() and memory.e == 2 and memory.count == 3
-
-
-def test_of_two_episodes_the_first_has_the_first_value_and_the_second_the_last():
-    assert [schedule(e, 3.0, 1.0, 2) for e in (1, 2, 3)] == [3.0, 1.0, 1.0]
-
-
-def test_uniform_exploration_draws_each_action_as_often(parameters):
-    p = parameters("reg", explore="uniform", epsilon_first=1.0)
-    Q = DQN((6, 4, 3), p, np.random.default_rng(0))
-    assert len(Q.values) == 3
-    drawn = np.bincount([Q.act(np.zeros(6)) for _ in range(3000)], minlength=3)
-    assert len(drawn) == 3 and drawn.min() > 900
-
-
-def test_a_stored_label_is_made_of_the_experience_as_it_is_added(parameters):
-    p, told = parameters(A=1, B=0, steps=2), []
-    memory = Memory(p, None, lambda *experience: told.append(experience) or 7.0, 1)
-    memory.add(1, [0.1], 1, 0.5, [0.2])
-    memory.add(1, [0.2], 0, 0.6, [0.3], True)
-    assert told == [(0.5, [0.2], False), (0.6, [0.3], True)]
-    assert memory.y[:2].tolist() == [7.0, 7.0] and memory.over[:2].tolist() == [False, True]

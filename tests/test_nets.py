@@ -173,9 +173,7 @@ def assert_as_defined(case, x, d, d_before, lam, tolerance):
 @pytest.mark.parametrize("hidden", [(5,), (6, 4)])
 @pytest.mark.parametrize("dtype, tolerance", PRECISIONS)
 @pytest.mark.parametrize("size", [MANY, FEW])
-def test_a_random_walk_along_lines_has_the_numbers_of_the_definition(
-    problem, dtype, tolerance, size, hidden, loss
-):
+def test_a_random_walk_is_as_defined(problem, dtype, tolerance, size, hidden, loss):
     case = problem(**size, hidden=hidden, dtype=dtype, loss=loss)
     other = problem(**size | dict(n=40), dtype=dtype, hidden=hidden, seed=1)
     h = ErrorRate(case.net, other.images, other.labels, case.images)
@@ -270,10 +268,8 @@ def products(of):
 @pytest.mark.parametrize("size, accept, error", [
     (dict(n=50), 2, 1), (FEW | dict(n=FEW["n"] + 1), 2, 1), (FEW, 1, 0),
 ])  # fmt: skip
-def test_a_half_costs_no_product_with_the_images_and_an_accept_two_or_with_few_one(
-    problem, size, accept, error
-):
-    """h needs no gradient: on a new direction one product, with few images none."""
+def test_a_half_costs_no_product_with_the_images_and_an_accept_two(problem, size, accept, error):
+    """With few images one. h needs no gradient: on a new direction one product, or none."""
     case = problem(**size)
     f = Objective(case.net, case.images.view(Images), case.labels)
     h = ErrorRate(case.net, case.images.view(Images), case.labels, f.layer.images)
