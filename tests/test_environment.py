@@ -3,6 +3,7 @@
 import itertools
 import math
 from types import SimpleNamespace
+from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
@@ -35,17 +36,12 @@ def test_the_six_features_of_hand_made_numbers():
 
 
 def test_what_was_seen_before_is_kept_from_state_to_state():
-    asked, F = [], [3.0]
-
-    def observe(x, d, d_before, lam):
-        asked.append((x, d, d_before, lam))
-        return {"x_2": 2.0, "x_3": 2.5, "x_4": 4.0}[x], 0.0, 0.0
-
-    seen = Features(SimpleNamespace(observe=observe), F, "d_1", 1.0, 1.0, 2)
+    f, F = Mock(), [3.0]
+    f.observe.side_effect = [(value, 0.0, 0.0) for value in (2.0, 2.5, 4.0)]
+    seen = Features(f, F, "d_1", 1.0, 1.0, 2)
     s = [seen("x_2", "d_2", alpha=0.5), seen("x_3", "d_2", lam=0.25), seen("x_4", "d_4", 2.0)]
-    assert asked == [
-        ("x_2", "d_2", "d_1", 0.0), ("x_3", "d_2", "d_2", 0.25), ("x_4", "d_4", "d_2", 0.0),
-    ]  # fmt: skip
+    looks = ("x_2", "d_2", "d_1", 0.0), ("x_3", "d_2", "d_2", 0.25), ("x_4", "d_4", "d_2", 0.0)
+    assert f.observe.mock_calls == [call(*look) for look in looks]
     assert [k[VALUE] for k in s] == [-0.25, -0.5, 0.25]
     assert [k[ENCODING] for k in s] == [1, 0, -1]  # in [3], [2, 3], [2, 2.5] of three
     lowest, highest = [3.0, 2.0, 2.0], [3.0, 3.0, 2.5]

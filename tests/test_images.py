@@ -10,6 +10,7 @@ import sys
 import tarfile
 import threading
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -204,11 +205,8 @@ def test_a_damaged_or_older_cache_is_set_aside_and_made_again(official, folder):
 
 
 def test_without_room_for_a_cache_the_images_serve(official, folder, monkeypatch):
-    def full(path, tree):
-        raise cache.files.FileError(f"{path}: no space left")
-
+    full, said = mock.Mock(side_effect=cache.files.FileError("no space left")), []
     monkeypatch.setattr(cache.files, "write", full)
-    said = []
     assert same(cache.obtain(folder, said.append), ARRAYS) and "no space left" in said[0]
 
 

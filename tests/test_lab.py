@@ -11,6 +11,7 @@ import sys
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -255,15 +256,12 @@ def test_archives_of_strange_names(call, small, tmp_path):
 
 
 def test_no_gpu_and_too_little_memory_are_one_line(call, tmp_path, capsys, monkeypatch):
-    def no_memory(*_):
-        raise MemoryError("Unable to allocate 7 TiB")
-
+    no_memory = mock.Mock(side_effect=MemoryError("Unable to allocate 7 TiB"))
     monkeypatch.setattr(backend, "cupy", None)
     monkeypatch.setattr(command, "Problem", no_memory)
-    line = refused(call, capsys, "lr", "--device", "gpu", "--out", tmp_path / "out")
-    assert "cupy-cuda12x" in line
-    line = refused(call, capsys, "lr", "--out", tmp_path / "out")
-    assert "7 TiB; ask for fewer images" in line and not content(tmp_path)
+    for more, said in (["--device", "gpu"], "cupy-cuda12x"), ([], "7 TiB; ask for fewer images"):
+        assert said in refused(call, capsys, "lr", *more, "--out", tmp_path / "out")
+    assert not content(tmp_path)
 
 
 @pytest.mark.filterwarnings("error")
