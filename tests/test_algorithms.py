@@ -1,4 +1,4 @@
-"""Algorithms 1 to 4: the margin against the paper, first iterates by hand, divergence, seeds."""
+"""Algorithms 1 to 4: the margin against the paper, first iterates by hand, divergence."""
 
 import ast
 import contextlib
@@ -92,9 +92,6 @@ def test_the_decisions_cited_in_the_code_are_those_of_the_table_in_the_guide():
     ):
         cited |= set(range(int(first), int(last or first) + 1))  # D16-D18 names three
     assert len(rows) == len(set(rows)) and cited == {int(n) for n in rows}
-
-
-# -- by hand, on f(x, y) = (x^2 + 4 y^2) / 2 ------------------------------------------------------
 
 
 def quadratic():
@@ -278,9 +275,6 @@ def test_two_directions_that_are_opposite_everywhere(parameters, number):
         assert case.Q.experiences[1][4][5] == -1.0  # s_4: d_3 d_2
 
 
-# -- x* (D10), the first step that is asked (D18), the end of an episode (D27, D28) ---------------
-
-
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 @pytest.mark.parametrize("alpha, actions", [
     (1.0, [HALF, HALF]),  # from (1, 1), f = 2.5: alpha to (0.5, -1), then (0.75, 0)
@@ -330,30 +324,6 @@ def test_an_episode_begins_as_the_first_did_whatever_came_before(parameters, num
     assert all(x.tolist() == case.x_stars[0].tolist() for x in case.x_stars)
 
 
-# -- whole trainings: plain steps that are remembered (D21), logs, divergence (D23), seeds ---------
-
-
-def taught(module, case, p, task):
-    """Algorithm 3 or 4 on a small problem, with a DQN and a memory, and what it logged."""
-    draws, kept = [np.random.default_rng(k) for k in range(3)], []
-    Q = DQN((6, 4, len(ACTIONS[task])), p, draws[0])
-    memory = Memory(p, draws[2], Q.label if p.label == "stored" else None)
-
-    def log(t, x, value, a, r=math.nan, loss=math.nan, s=None):
-        kept.append((t, case.f(x), value, a, r, loss))
-
-    def start(e):
-        return case.f.point(case.net.initialise(np.random.default_rng(e), case.images.dtype))
-
-    theta_0 = Q.net.initialise(draws[1], np.float64)
-    rest = start, Q, theta_0, memory, p, lambda e: log
-    if task == "lr":
-        x_stars = list(module.q_learning_alpha(case.f, *rest))
-    else:
-        x_stars = list(module.q_learning_lambda(case.f, case.h, *rest))
-    return SimpleNamespace(Q=Q, theta=Q.theta, memory=memory, kept=kept, x_stars=x_stars)
-
-
 SHORT = dict(steps=12, first=3, M=3, episodes=4, batch=8, A=2, B=1, dqn_hidden=(4,), n_steps=1)
 
 
@@ -398,12 +368,19 @@ def silent():
 def test_without_the_lines_tagged_log_the_same_bits_are_learned(problem, parameters, task):
     p, results = parameters(task, **SHORT), set()
     for module in (algorithms, silent()):
-        case = problem()
-        run = taught(module, case, p, task)
-        assert len(run.kept) == (48 if module is algorithms else 0)
-        apply = getattr(module, "q_gradient_descent_" + {"lr": "alpha", "reg": "lambda"}[task])
-        x_star = apply(case.f, case.x_1, run.Q, p, lambda *_, **__: None)
-        results.add((run.theta.tobytes(), run.memory.s.tobytes(), x_star.x.tobytes()))
+        case, logs, rngs = problem(), Mock(), [np.random.default_rng(k) for k in range(3)]
+        Q, memory = DQN((6, 4, len(ACTIONS[task])), p, rngs[0]), Memory(p, rngs[1])
+        start = Mock(side_effect=[case.f.point(e * case.x_1.x) for e in (1, 2, 3, 4)])
+        rest = start, Q, Q.net.initialise(rngs[2], np.float64), memory, p, logs
+        if task == "lr":
+            learn, apply = module.q_learning_alpha(case.f, *rest), module.q_gradient_descent_alpha
+        else:
+            learn = module.q_learning_lambda(case.f, case.h, *rest)
+            apply = module.q_gradient_descent_lambda
+        assert len(list(learn)) == 4
+        assert logs.return_value.call_count == (48 if module is algorithms else 0)
+        x_star = apply(case.f, case.x_1, Q, p, Mock())
+        results.add((Q.theta.tobytes(), memory.s.tobytes(), x_star.x.tobytes()))
     assert len(results) == 1
 
 
@@ -454,29 +431,3 @@ def test_algorithm_4_returns_what_is_lower_in_g_and_its_reward_has_the_gap(param
         case = play(4, p, [action], m=lambda x, lam=0.0: 0.3)  # x_2 = (-4, -7) is higher in g
         assert case.x_stars[0].tolist() == [4.0, 1.0]
         assert case.logged[0].r == reward
-
-
-BETA_10 = dict(beta=10.0, beta_last=10.0, optimizer="gd", gamma=0.99, target_every=0, double=False,
-               c1=1.0, c2=1.0, horizon="endless", f_lb=0.0, steps=40, episodes=12)  # fmt: skip
-
-
-@pytest.mark.parametrize("task, changes, diverges", [
-    ("lr", dict(alpha_c=1e30), True),
-    ("lr", dict(alpha_c=1e38, label="stored"), True),
-    ("lr", dict(alpha_c=1e3), False),  # the saturated net's f is some hundreds: a result
-    ("reg", dict(alpha=1e3, lambda_c=1.0, accepts=0.4, steps=30), True),
-    ("reg", dict(alpha=1e3, lambda_c=1e30, accepts=0.4, steps=30), True),
-    ("lr", BETA_10, False),
-])  # fmt: skip
-def test_the_memory_and_theta_stay_finite(problem, parameters, task, changes, diverges):
-    p = parameters(task, **SHORT | changes)
-    run = taught(algorithms, problem(), p, task)
-    for values in (run.memory.s, run.memory.s_next, run.memory.r, run.memory.y, run.theta):
-        assert np.isfinite(values).all()
-    t, f, _, _, r, losses = np.array(run.kept).T
-    ends = np.flatnonzero([*(np.diff(t) < 0), True])  # the last step of each episode
-    assert len(run.x_stars) == len(ends) == p.episodes
-    assert np.isfinite(f[ends]).tolist() == [not diverges] * p.episodes
-    assert not diverges or all(t[ends] < p.steps) and not r[ends].any()
-    assert run.Q.updates == (~np.isnan(losses)).sum()
-    assert (run.Q.rejected > 0) == (p.beta == 10) and (f.max() > 50) == (p.alpha_c == 1e3)

@@ -265,8 +265,6 @@ def test_the_bench_refuses_in_one_line(words, capsys, monkeypatch):
     assert printed.out == "" and printed.err.startswith("error: ") and printed.err.count("\n") == 1
 
 
-# -- on a real GPU --------------------------------------------------------------------------------
-
 gpu = pytest.mark.skipif(choose("auto") == "cpu", reason="there is no GPU")
 
 

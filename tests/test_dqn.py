@@ -38,9 +38,6 @@ def memory_of(episodes, label=None, features=3):
     return memory, np.array(rows)
 
 
-# -- known Q --------------------------------------------------------------------------------------
-
-
 def chain():
     """States 0 -> 1 -> 2, gamma = 1/2. Action 0 stops for 0.3, 0.4, 0; action 1 goes on for 0, 0
     and ends in state 2 with 1. So Q* is 1 in state 2, half of that in 1, half of 1/2 in 0."""
@@ -105,9 +102,6 @@ def test_a_step_to_parameters_that_are_not_finite_leaves_no_trace_and_is_counted
     Q.beta = 0.1
     Q.update(memory, rows)
     assert Q.rejected == 2 and Q.theta is not before[0] and np.isfinite(Q.theta).all()
-
-
-# -- targets by hand ------------------------------------------------------------------------------
 
 
 def table(Q, values, frozen=None):
@@ -200,9 +194,6 @@ def test_other_parameters_begin_anew_and_the_same_go_on(dqn):
     assert DQN((3, 8, 2), Q.p, theta=other).theta is other
 
 
-# -- actions and schedules ------------------------------------------------------------------------
-
-
 def test_the_policy_is_greedy_but_for_a_share_of_epsilon(dqn):
     rng = Mock(**{"random.side_effect": [0.5, 0.4999], "choice.return_value": 2})
     Q = dqn((3, 4, 4, 3), rng)
@@ -234,9 +225,6 @@ def test_schedules_reach_their_last_value_in_the_last_of_their_episodes(dqn):
     assert (Q.epsilon, Q.beta) == (0.9, 0.5)
     Q.new_episode(2)
     assert (Q.epsilon, Q.beta) == pytest.approx((0.6, 0.4))
-
-
-# -- the memory -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("A, B", [(1, 0), (1, 1), (3, 2), (10, 5), (2, 6)])
