@@ -172,9 +172,10 @@ def test_the_stored_label_is_the_target_at_the_time_and_is_not_refreshed(dqn):
     Q = dqn(label="stored")
     table(Q, [6.0, 10.0])
     label = Mock(side_effect=Q.label)
-    steps = [(STATES[0], 0, r, STATES[1], r == 2.0) for r in (1.0, 2.0)]
+    steps = [(STATES[0], 0, 1.0, STATES[1]), (STATES[0], 0, 2.0, STATES[1], True)]
     memory, rows = memory_of([steps], label)
     assert str(label.mock_calls) == str([call(r, STATES[1], r == 2.0) for r in (1.0, 2.0)])
+    assert memory.over[rows].tolist() == [False, True]
     table(Q, [60.0, 100.0])
     assert Q.target(memory, rows).tolist() == [6.0, 2.0]
     assert not memory_of([steps])[0].y.any()  # not made where it is not used
