@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # equal bits, safe forks
@@ -33,43 +34,33 @@ from qgd_np.files import interrupts
 EPISODES = ["--episodes", "12", "--checkpoint-episodes", "1"]
 
 
-def start(task, argv, log):
-    """Fork a process that runs the command line, with standard error to a file; return its id."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.STOPPING)
-    if child := os.fork():
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.STOPPING)
-        return child
-    status = 1
+def run(task, argv, log):
+    """The command line in a process of its own, with standard error to a file."""
+    sys.stdout, sys.stderr = open(os.devnull, "w"), open(log, "w", buffering=1)
+    sys.argv = [f"run_{task}.py", *map(str, argv)]
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1) for n in (1, 2))
-        sys.argv = [f"run_{task}.py", *map(str, argv)]
         interrupts.catch()  # as the program does at once; before, a signal would just end it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.STOPPING)
         runpy.run_path(str(ROOT / sys.argv[0]), run_name="__main__")
-    except SystemExit as stop:
-        status = stop.code
     except interrupts.Stopped as stop:
-        status = 128 + stop.args[0]
-    except Exception:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(status)
+        sys.exit(128 + stop.args[0])
+
+
+def start(*words):
+    """Fork a process that runs the command line; return it."""
+    child = get_context("fork").Process(target=run, args=words)
+    signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.STOPPING)
+    child.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.STOPPING)
+    return child
 
 
 def end(child, log, within=600):
     """Wait that many seconds for the end of a process; return its exit status and its log."""
-    until = time.monotonic() + within
-    while not has_ended(child):
-        if time.monotonic() > until:
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.001)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), log.read_text()
-
-
-def has_ended(child):
-    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    child.join(within)
+    child.kill()
+    child.join()
+    return child.exitcode, log.read_text()
 
 
 def in_a_save(out, since):
@@ -87,7 +78,7 @@ def wait_for_a_save(child, out, rng, since):
         while in_a_save(out, since):
             pass
         while not in_a_save(out, since):
-            if has_ended(child):
+            if not child.is_alive():
                 return
     time.sleep(rng.choice([0, 0, 0.0002, 0.001]))
 
@@ -100,7 +91,8 @@ def kill_once(task, argv, out, rng, longest, number, within):
         time.sleep(rng.uniform(0, longest))
     else:
         wait_for_a_save(child, out, rng, since)
-    os.kill(child, number)
+    if child.is_alive():
+        os.kill(child.pid, number)
     hit = in_a_save(out, since)
     status, error = end(child, log, within)
     if status == 0:
