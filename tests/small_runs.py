@@ -141,7 +141,7 @@ def refused(call, capsys, task, *flags):
 
 
 def at_call(monkeypatch, owner, name, n, act):
-    """Have act() called as the n-th call of owner.name begins."""
+    """Have act() called as the n-th call of owner.name begins; return the list of the calls."""
     original, calls = getattr(owner, name), []
 
     def counted(*args, **kwargs):
@@ -151,3 +151,4 @@ def at_call(monkeypatch, owner, name, n, act):
         return original(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, counted)
+    return calls

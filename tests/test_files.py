@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 from unittest import mock
 
 import h5py
@@ -12,22 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
-from small_runs import differences
+from small_runs import ROOT, differences
 
 from qgd_np import files
 from qgd_np.files import FileError, interrupts
-
-HERE = Path(__file__).resolve().parent
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "checkpoint.h5"
-
-
-def same(a, b):
-    """True for trees that agree in every name, type, dtype, shape and byte."""
-    return differences(a, b) == []
 
 
 def numbered(n):
@@ -58,7 +50,7 @@ trees = st.recursive(leaves, lambda inner: st.dictionaries(names, inner, max_siz
 def test_any_tree_comes_back_with_the_same_types_and_bytes(tree, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.h5"
     files.write(path, tree)
-    assert same(files.read(path), tree)
+    assert not differences(files.read(path), tree)
 
 
 def test_equal_trees_give_equal_bytes_whatever_time_order_and_strides(path):
@@ -67,7 +59,7 @@ def test_equal_trees_give_equal_bytes_whatever_time_order_and_strides(path):
     first = path.read_bytes()
     time.sleep(1.01 - time.time() % 1)  # HDF5's time stamps count whole seconds
     files.write(path, dict(reversed(tree.items())) | {"part": np.asfortranarray(tree["part"])})
-    assert path.read_bytes() == first and same(files.read(path)["part"], tree["part"].copy())
+    assert path.read_bytes() == first and not differences(files.read(path)["part"], tree["part"])
     assert os.listdir(path.parent) == [path.name]
     with h5py.File(path) as file:  # h5py alone can read it
         assert file.attrs["schema"] == 4 and (file["dqn/theta"][()] == 1).all()
@@ -91,7 +83,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file_alone(path, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(os, step, mock.Mock(side_effect=OSError(28, "No space left")))
         assert "No space left" in refused(files.write, path, numbered(2), keep)
-    assert same(files.read(path), numbered(1)) and os.listdir(path.parent) == [path.name]
+    assert not differences(files.read(path), numbered(1)) and os.listdir(path.parent) == [path.name]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
@@ -109,12 +101,12 @@ def test_the_last_two_are_kept_and_the_older_stands_in_for_the_newer(path):
         files.write(path, numbered(n), keep_previous=True)
     assert set(os.listdir(path.parent)) == {path.name, previous.name}
     tree, used = files.read_latest(str(path))
-    assert same(tree, numbered(3)) and used == path
+    assert not differences(tree, numbered(3)) and used == path
     path.write_bytes(path.read_bytes()[:-1])
     tree, used = files.read_latest(path, "checkpoint")
-    assert same(tree, numbered(2)) and used == previous
+    assert not differences(tree, numbered(2)) and used == previous
     files.write(path, numbered(4), keep_previous=True)  # a damaged one pushes out no good one
-    assert same(files.read(previous), numbered(2))
+    assert not differences(files.read(previous), numbered(2))
     path.unlink()
     assert files.read_latest(path)[1] == previous
     with pytest.raises(FileError):
@@ -178,7 +170,7 @@ def test_another_schema_or_kind_is_refused_by_its_name(path, monkeypatch):
 
 
 def test_the_shipped_controllers_are_read():
-    for path in (HERE.parent / "qgd_np" / "controllers").glob("*.h5"):
+    for path in (ROOT / "qgd_np" / "controllers").glob("*.h5"):
         assert files.read(path, "controller")["task"] == path.stem[:3].strip("-")
 
 

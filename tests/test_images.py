@@ -15,11 +15,11 @@ from unittest import mock
 import numpy as np
 import pytest
 from archives import binary_files, make_arrays, pack, python_files, same, unpack
+from small_runs import ROOT
 
 from qgd_np import images
 from qgd_np.images import DataError, archive, cache, load, synthetic
 
-ROOT = Path(__file__).resolve().parent.parent
 ARRAYS = make_arrays()
 LAYOUTS = {"binary": binary_files(ARRAYS), "python": python_files(ARRAYS)}
 ZIPPED = {kind: pack(files) for kind, files in LAYOUTS.items()}
@@ -243,18 +243,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT in the way that the path names."""
 
     def do_GET(self):
-        how = self.path.strip("/")
+        how, half = self.path.strip("/"), CONTENT[: len(CONTENT) // 2]
         self.send_response(404 if how == "missing" else 200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
-        half = CONTENT[: len(CONTENT) // 2]
         sent = {"cut": half, "stall": half, "corrupt": CONTENT[:-9] + b"x" + CONTENT[-8:]}
         self.wfile.write(sent.get(how, CONTENT))
         if how == "stall":
             self.server.over.wait(20)
 
-    def log_message(self, *args):
-        pass
+    log_message = mock.Mock()
 
 
 @pytest.fixture

@@ -164,10 +164,8 @@ def test_results_without_a_checkpoint_are_not_replaced(copied, call, capsys):
 
 def test_a_folder_that_holds_a_run_is_left_as_it_is(call, straight, tmp_path, capsys):
     before = content(straight("lr"))
-    for task in TASKS:
-        assert "--resume" in refused(call, capsys, task, "--out", straight("lr"))
-    controller = ["--controller", straight("lr") / "run.h5"]
-    assert "--resume" in refused(call, capsys, "lr", "--out", straight("lr"), *controller)
+    for words in ["lr"], ["reg"], ["lr", "--controller", straight("lr") / "run.h5"]:
+        assert "--resume" in refused(call, capsys, *words, "--out", straight("lr"))
     assert content(straight("lr")) == before
     shutil.copytree(straight("lr"), tmp_path / "beta-0.01")  # the second run of three
     refused(call, capsys, "lr", "--preset", "adam", "--out", tmp_path)
@@ -201,12 +199,14 @@ STAGES = {
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_signal_at_any_stage_is_obeyed(stage, small, straight, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "a folder"
+    out, (owner, _, n) = tmp_path / "a folder", STAGES[stage]
     words = [*small, "--out", out, "--episodes", EPISODES, "--checkpoint-episodes", 2]
     monkeypatch.setattr(sys, "argv", ["run_lr.py", *map(str, words)])
     with monkeypatch.context() as patch:
-        at_call(patch, *STAGES[stage], lambda: signal.raise_signal(signal.SIGTERM))
+        calls = at_call(patch, *STAGES[stage], lambda: signal.raise_signal(signal.SIGTERM))
         assert command.main(TASKS["lr"]) == 143
+    if owner in (Objective, DQN, Log):  # not one step more, however slow they are
+        assert len(calls) == n
     error = capsys.readouterr().err
     printed = shlex.split(error.splitlines()[-1])
     assert printed == ["python", "run_lr.py", *map(str, words), "--resume"]
@@ -215,27 +215,6 @@ def test_a_signal_at_any_stage_is_obeyed(stage, small, straight, tmp_path, monke
         assert f"{checkpoint(out)['done']} of {EPISODES} episodes are saved" in error
     assert command.main(TASKS["lr"], printed[2:] + ["--quiet", "--no-figures"]) == 0
     assert differences(run(straight("lr")), run(out)) in ([], ["/flags"])
-
-
-def test_a_signal_ends_slow_steps_within_two_seconds(call, tmp_path, monkeypatch, capsys):
-    sent = []
-
-    def slow():  # 0.2 seconds within which no signal is seen
-        until = time.monotonic() + 0.2
-        while time.monotonic() < until:
-            np.ones((200, 200)) @ np.ones((200, 200))
-
-    def send():
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    for n in range(30, 60):
-        at_call(monkeypatch, Objective, "gradient", n, slow)
-    at_call(monkeypatch, Objective, "gradient", 29, threading.Timer(0.5, send).start)
-    assert call("lr", "--out", tmp_path, "--episodes", EPISODES) == 130
-    assert time.monotonic() - sent[0] < 2.2
-    assert f"0 of {EPISODES} episodes are saved" in capsys.readouterr().err
-    assert checkpoint(tmp_path)["done"] == 0
 
 
 def test_a_signal_stops_several_seeds_and_their_processes_save(call, tmp_path, monkeypatch, capsys):

@@ -111,24 +111,24 @@ def finished(task, argv, out):
     return files.read(out / "run.h5")
 
 
-def campaign(count, rng, numbers, within, folder):
+def campaign(a, folder):
     """Make the kills; return {what: how many} and a list of faults."""
-    faults, straight = [], {}
+    rng, faults, straight = np.random.default_rng(a.seed), [], {}
     flags = ["--data", make_archive(folder), *SMALL, *EPISODES, "--out"]
     for task in TASKS:
         began = time.monotonic()
         tree = finished(task, [*flags, folder / task], folder / task)
         straight[task] = tree, time.monotonic() - began
     counts = {"kills": 0, "in a save": 0, "finished runs": 0}
-    while counts["kills"] < count:
-        run = counts["finished runs"]
-        task, out = list(TASKS)[run % 2], folder / f"run-{run}"
+    while counts["kills"] < a.count:
+        task = list(TASKS)[counts["finished runs"] % 2]
+        out = folder / f"run-{counts['finished runs']}"
         tree, seconds = straight[task]
         argv, killed = [*flags, out, "--resume"], True
-        while killed and counts["kills"] < count:
+        while killed and counts["kills"] < a.count:
             longest = 0 if rng.integers(3) else 0.7 * seconds
-            number = numbers[counts["kills"] % len(numbers)]
-            killed, hit, found = kill_once(task, argv, out, rng, longest, number, within)
+            number = signal.Signals["SIG" + a.signal[counts["kills"] % len(a.signal)]]
+            killed, hit, found = kill_once(task, argv, out, rng, longest, number, a.within)
             counts["kills"] += killed
             counts["in a save"] += hit
             faults += found
@@ -147,15 +147,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--signal", nargs="+", default=["KILL"], help="or INT, TERM; in turn")
     parser.add_argument("--within", type=float, default=2, help="seconds to end after a signal")
-    arguments = parser.parse_args()
-    numbers = [signal.Signals[f"SIG{name}"] for name in arguments.signal]
+    a = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rng, how = np.random.default_rng(arguments.seed), (numbers, arguments.within)
-        counts, faults = campaign(arguments.count, rng, *how, Path(folder))
+        counts, faults = campaign(a, Path(folder))
     print(", ".join(f"{what}: {number}" for what, number in counts.items()), end="; ")
     print(f"unreadable or different: {len(faults)}", *faults, sep="\n" if faults else "")
     few = counts["kills"] >= 20 and counts["in a save"] < 0.3 * counts["kills"]
-    return int(few and "KILL" in arguments.signal or bool(faults))
+    return int(few and "KILL" in a.signal or bool(faults))
 
 
 if __name__ == "__main__":
