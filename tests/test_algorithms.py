@@ -83,11 +83,9 @@ def test_a_statement_without_a_tag_or_behind_another_is_found():
 
 
 def test_the_decisions_cited_in_the_code_are_those_of_the_table_in_the_guide():
-    guide, cited = PACKAGE / "README.md", set()
-    rows = re.findall(r"(?m)^\| *D(\d+) *\|", guide.read_text())
-    for first, last in re.findall(
-        r"\bD(\d+)(?:-D(\d+))?\b", "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
-    ):
+    rows, cited = re.findall(r"(?m)^\| *D(\d+) *\|", (PACKAGE / "README.md").read_text()), set()
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    for first, last in re.findall(r"\bD(\d+)(?:-D(\d+))?\b", code):
         cited |= set(range(int(first), int(last or first) + 1))  # D16-D18 names three
     assert len(rows) == len(set(rows)) and cited == {int(n) for n in rows}
 

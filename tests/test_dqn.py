@@ -191,7 +191,8 @@ def test_other_parameters_begin_anew_and_the_same_go_on(dqn):
     assert Q.updates == 3 and Q.m.any() and Q.v.any() and Q.frozen is not Q.theta
     Q.theta = other = Q.theta.copy()
     assert Q.theta is Q.frozen is other and not Q.m.any() and not Q.v.any() and Q.updates == 0
-    assert DQN((3, 8, 2), Q.p).theta.tolist() == [0.0] * 50
+    fresh = DQN((3, 8, 2), Q.p)
+    assert fresh.theta.tolist() == [0.0] * 50 and fresh.values.shape == (2,)
     assert DQN((3, 8, 2), Q.p, theta=other).theta is other
 
 

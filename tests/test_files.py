@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from functools import partial
 from unittest import mock
 
 import h5py
@@ -113,12 +114,18 @@ def test_the_last_two_are_kept_and_the_older_stands_in_for_the_newer(path):
         files.read_latest(path, "run")
 
 
+def call_or_die(left, call, *args):
+    return call(*args) if next(left) else os._exit(9)
+
+
 def test_a_process_that_dies_before_any_system_call_of_a_save_leaves_a_whole_file(path):
     """The child ends without any clean-up just before its n-th fsync, replace or close."""
     for n in range(1, 8):
         files.write(path, numbered(1), keep_previous=True)
         if (child := os.fork()) == 0:
-            die_before_call(n)
+            left = iter(range(n - 1, -1, -1))
+            for name in ("fsync", "replace", "close"):
+                setattr(os, name, partial(call_or_die, left, getattr(os, name)))
             files.write(path, numbered(2), keep_previous=True)
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -127,14 +134,6 @@ def test_a_process_that_dies_before_any_system_call_of_a_save_leaves_a_whole_fil
             break
     assert status == 0 and n > 5  # every call had its turn
     assert not list(path.parent.glob(".*"))  # what the killed ones left was overwritten
-
-
-def die_before_call(n):
-    """Make this process vanish before the n-th call, counted from here."""
-    left = iter(range(n - 1, -1, -1))
-    for name in ("fsync", "replace", "close"):
-        call = getattr(os, name)
-        setattr(os, name, lambda *args, call=call: call(*args) if next(left) else os._exit(9))
 
 
 def test_truncations_and_flips_all_along_a_file_are_refused_before_hdf5(path, monkeypatch):

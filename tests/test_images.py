@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -250,7 +251,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         sent = {"cut": half, "stall": half, "corrupt": CONTENT[:-9] + b"x" + CONTENT[-8:]}
         self.wfile.write(sent.get(how, CONTENT))
         if how == "stall":
-            self.server.over.wait(20)
+            time.sleep(2)
 
     log_message = mock.Mock()
 
@@ -261,11 +262,9 @@ def serve(folder, monkeypatch):
     monkeypatch.setattr(cache, "MD5", hashlib.md5(CONTENT).hexdigest())
     monkeypatch.setattr(cache, "TIMEOUT", 0.4)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.over = threading.Event()
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/"
         yield lambda how: monkeypatch.setattr(cache, "URL", url + how)
-        server.over.set()
         server.shutdown()
 
 

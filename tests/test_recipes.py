@@ -40,44 +40,39 @@ def run(top, *words, status=0):
     return done
 
 
-ACTION = {
-    "qgd_np/environment.py": {
-        "HALF, ACCEPT, RAISE = 0, 1, 2": "HALF, ACCEPT, RAISE, DOUBLE = 0, 1, 2, 2",
-        '"lr": ("half", "accept")': '"lr": ("half", "accept", "double")',
+RECIPES = {
+    "action": {
+        "qgd_np/environment.py": {
+            "HALF, ACCEPT, RAISE = 0, 1, 2": "HALF, ACCEPT, RAISE, DOUBLE = 0, 1, 2, 2",
+            '"lr": ("half", "accept")': '"lr": ("half", "accept", "double")',
+        },
+        "qgd_np/algorithms.py": {
+            "ACCEPT, HALF, RAISE,": "ACCEPT, DOUBLE, HALF, RAISE,",
+            "elif a == ACCEPT:                                           # A1:7":
+                "elif a == DOUBLE:\n            alpha = 2 * alpha\n"
+                "        elif a == ACCEPT:                                       # A1:7",
+            "elif a == ACCEPT:                                       # A3:11":
+                "elif a == DOUBLE:\n                alpha = 2 * alpha\n"
+                "            elif a == ACCEPT:                                   # A3:11",
+        },
+        "run_lr.py": {'"accept": (': '"double": ("ours", "ours"), "accept": ('},
     },
-    "qgd_np/algorithms.py": {
-        "ACCEPT, HALF, RAISE,": "ACCEPT, DOUBLE, HALF, RAISE,",
-        "elif a == ACCEPT:                                           # A1:7":
-            "elif a == DOUBLE:\n            alpha = 2 * alpha\n"
-            "        elif a == ACCEPT:                                       # A1:7",
-        "elif a == ACCEPT:                                       # A3:11":
-            "elif a == DOUBLE:\n                alpha = 2 * alpha\n"
-            "            elif a == ACCEPT:                                   # A3:11",
-    },
-    "run_lr.py": {'"accept": (': '"double": ("ours", "ours"), "accept": ('},
-}  # fmt: skip
-FEATURE = {
-    "qgd_np/environment.py": {
+    "feature": {"qgd_np/environment.py": {
         '"encoding", "alignment")': '"encoding", "alignment", "age")',
         "Eq. 4, Eq. 6": "Eq. 4, Eq. 6, t/100",
         "alignment if math.isfinite(alignment) else 1.0,":
             "alignment if math.isfinite(alignment) else 1.0, len(F) / 100,",
-    },
-}  # fmt: skip
-REWARD = {
-    "qgd_np/algorithms.py": {
+    }},
+    "reward": {"qgd_np/algorithms.py": {
         "r = p.c1 / max(f(x) - p.f_lb, p.gap)": "r = -p.c1 * f(x)",
         "r = p.c2 / max(f(xbar) - p.f_lb, p.gap)": "r = -p.c2 * f(xbar)",
-    },
-}
-ACTIVATION = {
-    "qgd_np/lab/training.py": {
+    }},
+    "activation": {"qgd_np/lab/training.py": {
         "self.dtype = data": "self.net.activation = lambda Z: np.tanh(Z, out=Z)\n        "
         "self.net.derivative = lambda delta, A: np.multiply(delta, 1 - A * A, out=delta)\n        "
         "self.dtype = data",
-    },
-}
-RECIPES = {"action": ACTION, "feature": FEATURE, "reward": REWARD, "activation": ACTIVATION}
+    }},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -97,16 +92,14 @@ def test_a_changed_copy_trains_traces_saves_draws_goes_on_and_is_told_apart(name
 
 
 DATA = {
-    "qgd_np/images/__init__.py": {
-        "    name, (images, labels, *test) =": """    if source == "mine":
+    "    name, (images, labels, *test) =": """    if source == "mine":
         parts = np.random.default_rng(0).standard_normal((60, 50), np.float32), np.arange(60) % 3
         return Dataset(source, *parts, *(part[:0] for part in parts), *parts, "-")
-    name, (images, labels, *test) =""",
-    },
+    name, (images, labels, *test) ="""
 }
 
 
 def test_another_data_set_is_a_dataset_of_ones_own_arrays(tmp_path):
-    top = edited(tmp_path, DATA)
+    top = edited(tmp_path, {"qgd_np/images/__init__.py": DATA})
     done = run(top, "--data", "mine", "--episodes", 2, "--out", "run")
     assert "mine: 60 training, 60 test images" in done.stdout
