@@ -101,8 +101,8 @@ def copied(straight, tmp_path):
 def environment():
     """The environment of a run file in a process of its own."""
     here = str(device.blas_threads())  # as in this process, which resumes what another began
-    threads = {"OPENBLAS_NUM_THREADS": here, "OMP_NUM_THREADS": here, "MPLBACKEND": "Agg"}
-    return os.environ | threads
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+    return os.environ | dict.fromkeys(names, here) | {"MPLBACKEND": "Agg"}
 
 
 def run(folder):

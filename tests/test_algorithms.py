@@ -349,21 +349,15 @@ def test_plain_steps_are_taken_once_and_change_nothing(problem, parameters, monk
         assert runs[2:3] in ([], runs[:1])  # the same bits once it is remembered
 
 
-def silent():
-    """algorithms.py without its lines tagged log; none is left to be called."""
-    lines = SOURCE.splitlines()
-    rest = [line for line in lines if not line.endswith("  # log")]
-    assert len(lines) - len(rest) == 2 + 2 + 4
-    module = types.ModuleType("qgd_np.silent")
-    module.__package__, module.log = "qgd_np", None
-    exec(compile("\n".join(rest), "silent.py", "exec"), module.__dict__)
-    return module
-
-
 @pytest.mark.parametrize("task", ["lr", "reg"])
 def test_without_the_lines_tagged_log_the_same_bits_are_learned(problem, parameters, task):
-    p, results = parameters(task, **SHORT), set()
-    for module in (algorithms, silent()):
+    p, results, lines = parameters(task, **SHORT), set(), SOURCE.splitlines()
+    rest = [line for line in lines if not line.endswith("  # log")]
+    assert len(lines) - len(rest) == 2 + 2 + 4
+    silent = types.ModuleType("qgd_np.silent")
+    silent.__package__, silent.log = "qgd_np", None  # none is left to be called
+    exec(compile("\n".join(rest), "silent.py", "exec"), silent.__dict__)
+    for module in (algorithms, silent):
         case, logs, rngs = problem(), Mock(), [np.random.default_rng(k) for k in range(3)]
         Q, memory = DQN((6, 4, len(ACTIONS[task])), p, rngs[0]), Memory(p, rngs[1])
         start = Mock(side_effect=[case.f.point(e * case.x_1.x) for e in (1, 2, 3, 4)])
@@ -380,12 +374,6 @@ def test_without_the_lines_tagged_log_the_same_bits_are_learned(problem, paramet
     assert len(results) == 1
 
 
-def cliff(edge, beyond):
-    """f(x) = 1 + x^2 / 2, and `beyond` where |x| > edge."""
-    value = lambda x: 1 + x[0] ** 2 / 2 if abs(x[0]) <= edge else beyond  # noqa: E731
-    return Function(value, lambda x: x)
-
-
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 @pytest.mark.parametrize("beyond", [math.inf, math.nan])
 @pytest.mark.parametrize("first", [2, 4])
@@ -393,7 +381,8 @@ def test_an_episode_that_diverges_ends_there_with_reward_zero(parameters, number
     # x doubles with a change of sign: 1, -2, 4, -8; with first = 4 in the plain steps already
     p = parameters(**LR | dict(alpha_c=3.0, alpha=3.0, lambda_c=0.0, episodes=2, first=first,
                                returns="lower", f_lb=0.0))  # fmt: skip
-    case = play(number, p, [ACCEPT, ACCEPT] * 2, cliff(5.0, beyond), x_1=[1.0])
+    f = Function(lambda x: 1 + x[0] ** 2 / 2 if abs(x[0]) <= 5 else beyond, lambda x: x)
+    case = play(number, p, [ACCEPT, ACCEPT] * 2, f, x_1=[1.0])
     episodes = 2 if number > 2 else 1
     assert [i.x[0] for i in case.logged] == ([-2, 4, -8] + [16] * (first == 4)) * episodes
     assert first == 4 or [x.tolist() for x in case.x_stars] == [[4.0]] * episodes

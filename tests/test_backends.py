@@ -176,8 +176,7 @@ def test_training_on_a_strict_device(problem, device, task, loss, hidden, pixels
     assert_alike(there, here, 1e-10)
 
 
-POLICIES = {f"reg {name}": policy for name, policy in policies.COEFFICIENT.items()}
-POLICIES |= policies.LEARNING_RATE
+POLICIES = {f"reg {k}": rule for k, rule in policies.COEFFICIENT.items()} | policies.LEARNING_RATE
 
 
 @pytest.mark.parametrize("name", POLICIES)

@@ -191,21 +191,24 @@ def test_other_parameters_begin_anew_and_the_same_go_on(dqn):
     assert Q.updates == 3 and Q.m.any() and Q.v.any() and Q.frozen is not Q.theta
     Q.theta = other = Q.theta.copy()
     assert Q.theta is Q.frozen is other and not Q.m.any() and not Q.v.any() and Q.updates == 0
-    fresh = DQN((3, 8, 2), Q.p)
-    assert fresh.theta.tolist() == [0.0] * 50 and fresh.values.shape == (2,)
+    assert DQN((3, 8, 2), Q.p).theta.tolist() == [0.0] * 50
     assert DQN((3, 8, 2), Q.p, theta=other).theta is other
 
 
 def test_the_policy_is_greedy_but_for_a_share_of_epsilon(dqn):
     rng = Mock(**{"random.side_effect": [0.5, 0.4999], "choice.return_value": 2})
-    Q = dqn((3, 4, 4, 3), rng)
+    Q = dqn((2, 4, 4, 3), rng)
     assert np.isnan(Q.values).all() and Q.values.shape == (3,) and Q.explored is False
     table(Q, [1.0, 3.0, 2.0])
     Q.epsilon = 0.5
     for a, explored in ((1, False), (2, True)):
-        assert Q.act(STATES[0]) == a and Q.explored == explored and Q.values.tolist() == [1, 3, 2]
+        assert (
+            Q.act(STATES[0, :2]) == a and Q.explored == explored and Q.values.tolist() == [1, 3, 2]
+        )
     rng.choice.assert_called_once_with(3, p=Q.weights)
-    assert Q.greedy(STATES[0]) == 1 and Q.explored is False and Q.weights.tolist() == [1 / 3] * 3
+    assert (
+        Q.greedy(STATES[0, :2]) == 1 and Q.explored is False and Q.weights.tolist() == [1 / 3] * 3
+    )
 
 
 def test_the_exploring_actions_of_an_episode_share_one_drawn_share_of_accepts(dqn):

@@ -101,12 +101,11 @@ def test_a_bomb_and_a_circle_of_members_end_in_an_error(tmp_path, monkeypatch):
     refused(write(tmp_path / "a.tar.gz", gzip.compress(bytes(2**22))), "too large")
 
 
-class Evil:
-    def __reduce__(self):
-        return os.system, ("echo ran > evil",)
-
-
 def test_a_malicious_pickle_does_not_run_and_a_hostile_one_is_refused(tmp_path, monkeypatch):
+    class Evil:
+        def __reduce__(self):
+            return os.system, ("echo ran > evil",)
+
     monkeypatch.chdir(tmp_path)
     sound = pickle.loads(LAYOUTS["python"]["cifar-10-batches-py/data_batch_1"])
     for content in (

@@ -23,8 +23,6 @@ from small_runs import (
 from qgd_np import backend, config
 from qgd_np.lab import command, comparison, flags, presets, report, seeds
 
-VALUE = {"lr": "alpha", "reg": "lambda"}
-
 
 @both
 def test_a_run_ends_with_a_verdict_and_leaves_every_dataset(task, small, tmp_path, environment):
@@ -40,11 +38,11 @@ def test_a_run_ends_with_a_verdict_and_leaves_every_dataset(task, small, tmp_pat
     assert str(tmp_path / "run.h5") in lines[-2] and "draw" in lines[-1]
     with h5py.File(tmp_path / "run.h5") as file:
         shapes = dict.fromkeys("td_loss return epsilon seconds q_mean test_accuracy".split(), (E,))
-        shapes |= dict.fromkeys(["objective", VALUE[task], "action", "reward"], (E, T))
+        shapes |= dict.fromkeys(["objective", TASKS[task].value, "action", "reward"], (E, T))
         assert shapes.items() <= {name: a.shape for name, a in file["train"].items()}.items()
         assert set(file["evaluation"]) == {*TASKS[task].default, "qgd"}
         for policy in file["evaluation"].values():
-            for name in ("objective", "test_accuracy", VALUE[task], "action"):
+            for name in ("objective", "test_accuracy", TASKS[task].value, "action"):
                 assert policy[name].shape == (K, T)
             accepts = (policy["action"][()] == 1).sum(axis=1)
             assert (abs(policy["gradients"][()] - accepts) <= 1).all()
@@ -87,8 +85,10 @@ def test_a_seed_gives_the_same_bits_and_ten_seeds_ten_runs(task, small):
     assert np.random.get_state()[1].tobytes() == before
 
 
-@pytest.mark.parametrize("task, returns", [("lr", "printed"), ("reg", "last")])
-def test_a_trace_prints_each_step_of_training_and_of_one_x_1(task, returns, call, tmp_path, capsys):
+@pytest.mark.parametrize("task, value, returns", [
+    ("lr", "alpha", "printed"), ("reg", "lambda", "last"),
+])  # fmt: skip
+def test_a_trace_prints_each_step_asked(task, value, returns, call, tmp_path, capsys):
     words = ["--episodes", 2, "--trace", "--first", 8, "--iterates", 2, "--returns", returns]
     assert call(task, *words, "--out", tmp_path) == 0
     text, tree = capsys.readouterr().out, run(tmp_path)
@@ -99,7 +99,7 @@ def test_a_trace_prints_each_step_of_training_and_of_one_x_1(task, returns, call
         names, *rows = (line for line in block.splitlines()[1:] if "D10" not in line)
         assert len(rows) == 3 and max(map(len, [names, *rows])) <= 160
         for name in ("hyper-parameter objective max objective   slope encoding alignment", "Q half",
-                     "Q accept", "f(x_t)", "reward", "TD loss", f"{VALUE[task]}_t"):  # fmt: skip
+                     "Q accept", "f(x_t)", "reward", "TD loss", f"{value}_t"):  # fmt: skip
             assert name in names
         log, k = (tree["train"], e) if e < 2 else (tree["evaluation"]["qgd"], 0)
         for row, t in zip(rows, (8, 9, 10), strict=True):
@@ -169,7 +169,7 @@ def test_each_cause_is_one_change_on_top_of_the_papers_rule():
                     "beta_episodes", "epsilon_episodes"}  # fmt: skip
 
 
-def test_runs_of_a_preset_take_their_seeds_and_free_their_images(call, tmp_path, monkeypatch):
+def test_runs_of_a_preset_have_their_seeds_and_free_images(call, tmp_path, monkeypatch, request):
     original, made = command.Problem, []
 
     def watched(*args):
@@ -180,11 +180,9 @@ def test_runs_of_a_preset_take_their_seeds_and_free_their_images(call, tmp_path,
 
     monkeypatch.setattr(command, "Problem", watched)
     words = ["--preset", "fig8", "--seed", 7, "--episodes", 1, "--iterates", 0, "--out", tmp_path]
+    request.addfinalizer(gc.enable)
     gc.disable()
-    try:
-        assert call("lr", *words) == 0 and len(made) == 10
-    finally:
-        gc.enable()
+    assert call("lr", *words) == 0 and len(made) == 10
     assert all(json.loads(run(tmp_path / f"seed-{k}")["config"])["seed"] == k for k in range(7, 17))
 
 
@@ -409,7 +407,7 @@ def tree_of(task="lr", train=None, **accuracies):
     return tree | ({"train": train} if train else {})
 
 
-def test_the_table_has_means_deviations_gradients_and_paired_differences():
+def test_the_table_has_means_deviations_gradients_errors_and_paired_differences():
     tree = tree_of(qgd=[0.2, 0.3, 0.5], gd=[0.1, 0.2, 0.3], armijo=[0.1, np.nan, 0.1])
     lines = report.table(tree, ["gd", "armijo"]).splitlines()
     assert [line.split()[0] for line in lines[-3:]] == ["gd", "armijo", "qgd"]
@@ -417,9 +415,6 @@ def test_the_table_has_means_deviations_gradients_and_paired_differences():
     assert lines[-3].endswith("+13.3 on 3 of 3") and lines[-2].endswith("diverged")
     text = report.table(tree_of(gd=[0.1], qgd=[0.2]), ["gd"])
     assert "+-" not in text and "+10.0 on 1 of 1" in text
-
-
-def test_the_table_of_the_coefficient_shows_the_errors_and_several_controllers_a_row_each():
     runs = {"gd": [0.1, 0.2], "qgd": [0.2, 0.3], "qgd other": [0.0, 0.1]}
     lines = report.table(tree_of("reg", **runs), ["gd"]).splitlines()
     assert "train error" in lines[2] and "validation error" in lines[2] and "0.8500" in lines[3]

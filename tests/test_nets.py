@@ -17,19 +17,6 @@ pytestmark = pytest.mark.filterwarnings("error")
 PRECISIONS = [(np.float32, 1e-5), (np.float64, 1e-12)]
 
 
-def random_case(seed):
-    """A net of one to three hidden layers, its inputs, parameters with biases, labels: float64."""
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(1, 7, size=3 + seed % 3)
-    sizes[-1] += 1  # one class alone has no gradient
-    if seed % 4 == 0:
-        sizes[1] = 1  # one hidden unit
-    net, rows = MLP(sizes), 1 if seed % 5 == 0 else int(rng.integers(2, 12))  # or a batch of one
-    theta = net.initialise(rng, np.float64) + 0.3 * rng.standard_normal(net.n_parameters)
-    inputs, labels = rng.standard_normal((rows, sizes[0])), rng.integers(sizes[-1], size=rows)
-    return rng, net, inputs, theta, labels
-
-
 def assert_gradient(gradient, function, theta, rng, h=1e-3):
     """Against central differences at h and 2 h, whose error is of order h^4."""
     which = rng.permutation(len(theta))[:40]
@@ -43,7 +30,14 @@ def assert_gradient(gradient, function, theta, rng, h=1e-3):
 
 @pytest.mark.parametrize("seed", range(50))
 def test_gradients_of_both_nets_agree_with_central_differences(seed):
-    rng, net, inputs, theta, labels = random_case(seed)
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 7, size=3 + seed % 3)  # one to three hidden layers
+    sizes[-1] += 1  # one class alone has no gradient
+    if seed % 4 == 0:
+        sizes[1] = 1  # one hidden unit
+    net, rows = MLP(sizes), 1 if seed % 5 == 0 else int(rng.integers(2, 12))  # or a batch of one
+    theta = net.initialise(rng, np.float64) + 0.3 * rng.standard_normal(net.n_parameters)
+    inputs, labels = rng.standard_normal((rows, sizes[0])), rng.integers(sizes[-1], size=rows)
     lam = 0.1 * (seed % 2)
     for loss in LOSSES:
         plain = PlainObjective(net, inputs, labels, loss)

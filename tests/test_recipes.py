@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[1]
-IGNORED = shutil.ignore_patterns("__pycache__", "controllers")
 TINY = ["--data", "synthetic", "--train-size", "60", "--hidden", "5", "--steps", "10",
         "--iterates", "1"]  # fmt: skip
 
 
 def edited(tmp_path, edits):
     """A copy of the project in which the texts of some files are replaced: {file: {old: new}}."""
-    shutil.copytree(TOP / "qgd_np", tmp_path / "qgd_np", ignore=IGNORED)
+    ignore = shutil.ignore_patterns("__pycache__", "controllers")
+    shutil.copytree(TOP / "qgd_np", tmp_path / "qgd_np", ignore=ignore)
     shutil.copy(TOP / "run_lr.py", tmp_path)
     for name, texts in edits.items():
         text = (tmp_path / name).read_text()
@@ -78,8 +78,7 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_changed_copy_trains_traces_saves_draws_goes_on_and_is_told_apart(name, tmp_path):
     top = edited(tmp_path, RECIPES[name])
-    first = run(top, "--episodes", 2, "--trace", "--out", "run")
-    assert "SYNTHETIC" in first.stdout
+    assert "SYNTHETIC" in run(top, "--episodes", 2, "--trace", "--out", "run").stdout
     assert (top / "run" / "run.h5").exists() and list((top / "run").glob("*.png"))
     run(top, "--episodes", 3, "--resume", "--out", "run")
     run(top, "--controller", "run/controller.h5", "--out", "own")
@@ -91,15 +90,12 @@ def test_a_changed_copy_trains_traces_saves_draws_goes_on_and_is_told_apart(name
         assert f"its {name}s is" in other.stderr and "here" in other.stderr
 
 
-DATA = {
-    "    name, (images, labels, *test) =": """    if source == "mine":
+def test_another_data_set_is_a_dataset_of_ones_own_arrays(tmp_path):
+    given = "    name, (images, labels, *test) ="
+    mine = """    if source == "mine":
         parts = np.random.default_rng(0).standard_normal((60, 50), np.float32), np.arange(60) % 3
         return Dataset(source, *parts, *(part[:0] for part in parts), *parts, "-")
-    name, (images, labels, *test) ="""
-}
-
-
-def test_another_data_set_is_a_dataset_of_ones_own_arrays(tmp_path):
-    top = edited(tmp_path, {"qgd_np/images/__init__.py": DATA})
+"""
+    top = edited(tmp_path, {"qgd_np/images/__init__.py": {given: mine + given}})
     done = run(top, "--data", "mine", "--episodes", 2, "--out", "run")
     assert "mine: 60 training, 60 test images" in done.stdout

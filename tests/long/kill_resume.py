@@ -106,8 +106,7 @@ def finished(task, argv, out):
     """Run to the end, which must be a good one; return the tree of the results."""
     log = out.with_suffix(".log")
     status, error = end(start(task, argv, log), log)
-    if status:
-        raise SystemExit(f"a run ended with status {status}: {error}")
+    assert status == 0, error
     return files.read(out / "run.h5")
 
 
@@ -134,9 +133,9 @@ def campaign(a, folder):
             faults += found
             for path in out.glob("*.h5"):
                 files.read(path)  # an unreadable one ends the campaign
-        found = differences(tree, finished(task, argv, out))
+        places = differences(tree, finished(task, argv, out))
+        faults += [f"{out.name} differs in {place}" for place in places]
         counts["finished runs"] += 1
-        faults += [f"{out.name} differs in {place}" for place in found]
         faults += [f"{left} was left behind" for left in out.glob(".*.tmp")]
     return counts, faults
 
