@@ -196,19 +196,15 @@ def test_other_parameters_begin_anew_and_the_same_go_on(dqn):
 
 
 def test_the_policy_is_greedy_but_for_a_share_of_epsilon(dqn):
-    rng = Mock(**{"random.side_effect": [0.5, 0.4999], "choice.return_value": 2})
+    rng, s = Mock(**{"random.side_effect": [0.5, 0.4999], "choice.return_value": 2}), np.zeros(2)
     Q = dqn((2, 4, 4, 3), rng)
     assert np.isnan(Q.values).all() and Q.values.shape == (3,) and Q.explored is False
     table(Q, [1.0, 3.0, 2.0])
     Q.epsilon = 0.5
     for a, explored in ((1, False), (2, True)):
-        assert (
-            Q.act(STATES[0, :2]) == a and Q.explored == explored and Q.values.tolist() == [1, 3, 2]
-        )
+        assert Q.act(s) == a and Q.explored == explored and Q.values.tolist() == [1, 3, 2]
     rng.choice.assert_called_once_with(3, p=Q.weights)
-    assert (
-        Q.greedy(STATES[0, :2]) == 1 and Q.explored is False and Q.weights.tolist() == [1 / 3] * 3
-    )
+    assert Q.greedy(s) == 1 and Q.explored is False and Q.weights.tolist() == [1 / 3] * 3
 
 
 def test_the_exploring_actions_of_an_episode_share_one_drawn_share_of_accepts(dqn):
