@@ -257,8 +257,8 @@ gpu = pytest.mark.skipif(choose("auto") == "cpu", reason="there is no GPU")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype, rtol", [(np.float32, 1e-5), (np.float64, 1e-10)])
 def test_one_step_on_a_gpu_is_that_on_the_cpu(problem, dtype, rtol, loss):
-    seen = []
-    for case in (problem(d, 3000, (16, 8), dtype, loss) for d in ("gpu", "cpu")):
+    seen, size = [], dict(n=3000, hidden=(16, 8), dtype=dtype, loss=loss)
+    for case in (problem(d, **size) for d in ("gpu", "cpu")):
         d = -case.f.gradient(case.x_1, 0.01)
         x = case.x_1 + 0.5 * d
         e = -case.f.gradient(x, 0.01)
@@ -272,5 +272,5 @@ def test_one_step_on_a_gpu_is_that_on_the_cpu(problem, dtype, rtol, loss):
 @pytest.mark.parametrize("dtype, rtol", [(np.float32, 1e-4), (np.float64, 1e-9)])
 def test_ten_steps_on_a_gpu_are_those_on_the_cpu(problem, dtype, rtol):
     p = parameters("lr", steps=10, alpha_c=0.1)
-    there, here = (apply(problem(d, 3000, dtype=dtype), "pattern9", p) for d in ("gpu", "cpu"))
+    there, here = (apply(problem(d, n=3000, dtype=dtype), "pattern9", p) for d in ("gpu", "cpu"))
     assert_alike(there, here, rtol)
