@@ -382,7 +382,7 @@ def test_an_episode_that_diverges_ends_there_with_reward_zero(parameters, number
     p = parameters(**LR | dict(alpha_c=3.0, alpha=3.0, lambda_c=0.0, episodes=2, first=first,
                                returns="lower", f_lb=0.0))  # fmt: skip
     f = Function(lambda x: 1 + x[0] ** 2 / 2 if abs(x[0]) <= 5 else beyond, lambda x: x)
-    case = play(number, p, [ACCEPT, ACCEPT] * 2, f, x_1=[1.0])
+    case = play(number, p, [ACCEPT, ACCEPT] * 2, f, lambda x, lam: 1 + x[0] ** 2 / 2, [1.0])
     episodes = 2 if number > 2 else 1
     assert [i.x[0] for i in case.logged] == ([-2, 4, -8] + [16] * (first == 4)) * episodes
     assert first == 4 or [x.tolist() for x in case.x_stars] == [[4.0]] * episodes
