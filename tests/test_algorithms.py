@@ -144,11 +144,12 @@ def play(number, p, actions, f=None, m=None, x_1=(4.0, 1.0), e_1=1):
         Q.told.append(("log", e))
         return log
 
-    rest = start, Q, "theta_0", Q, p, logs, e_1
+    rest = Q, "theta_0", Q, p, logs, e_1
 
     def learn():
-        run = algorithms.q_learning_alpha(f, *rest) if number == 3 else None
-        case.theta = yield from run or algorithms.q_learning_lambda(f, m or f, *rest)
+        alpha = algorithms.q_learning_alpha(lambda e: (f, start(e), p), *rest)
+        lam = algorithms.q_learning_lambda(lambda e: (f, m or f, start(e), p), *rest)
+        case.theta = yield from alpha if number == 3 else lam
 
     case.x_stars = list(learn())
     return case
@@ -360,13 +361,13 @@ def test_without_the_lines_tagged_log_the_same_bits_are_learned(problem, paramet
     for module in (algorithms, silent):
         case, logs, rngs = problem(), Mock(), [np.random.default_rng(k) for k in range(3)]
         Q, memory = DQN((6, 4, len(ACTIONS[task])), p, rngs[0]), Memory(p, rngs[1])
-        start = Mock(side_effect=[case.f.point(e * case.x_1.x) for e in (1, 2, 3, 4)])
-        rest = start, Q, Q.net.initialise(rngs[2], np.float64), memory, p, logs
+        of = (case.f,) if task == "lr" else (case.f, case.h)
+        episode = [(*of, case.f.point(e * case.x_1.x), p) for e in (0, 1, 2, 3, 4)].__getitem__
+        rest = episode, Q, Q.net.initialise(rngs[2], np.float64), memory, p, logs
         if task == "lr":
-            learn, apply = module.q_learning_alpha(case.f, *rest), module.q_gradient_descent_alpha
+            learn, apply = module.q_learning_alpha(*rest), module.q_gradient_descent_alpha
         else:
-            learn = module.q_learning_lambda(case.f, case.h, *rest)
-            apply = module.q_gradient_descent_lambda
+            learn, apply = module.q_learning_lambda(*rest), module.q_gradient_descent_lambda
         assert len(list(learn)) == 4
         assert logs.return_value.call_count == (48 if module is algorithms else 0)
         x_star = apply(case.f, case.x_1, Q, p, Mock())

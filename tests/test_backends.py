@@ -152,8 +152,11 @@ def train(case, task, p, trace=None):
         logs.append(Log(lambda x, value: f(x), x_1, Q, p, trace=trace))
         return logs[-1]
 
-    rest = lambda e: x_1, Q, Q.net.initialise(rng, float), memory, p, begin
-    episodes = q_learning_alpha(f, *rest) if task == "lr" else q_learning_lambda(f, case.h, *rest)
+    rest = Q, Q.net.initialise(rng, float), memory, p, begin
+    if task == "lr":
+        episodes = q_learning_alpha(lambda e: (f, x_1, p), *rest)
+    else:
+        episodes = q_learning_lambda(lambda e: (f, case.h, x_1, p), *rest)
     return [logs[-1].close(x) for x in episodes]
 
 

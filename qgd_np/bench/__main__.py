@@ -104,7 +104,7 @@ def episode_times(f, x, episodes):
     theta_0, log = Q.net.initialise(rng, float), lambda e: Log(lambda x, alpha: f(x), x, Q, p)
     one = best_of(lambda: q_gradient_descent_alpha(f, x, halves, p, log(1)), repeats=1)
     with cProfile.Profile(builtins=False) as profile:  # slows what is outside of f and Q most
-        list(q_learning_alpha(f, lambda e: x, Q, theta_0, memory, p, log))
+        list(q_learning_alpha(lambda e: (f, x, p), Q, theta_0, memory, p, log))
     stats, own = pstats.Stats(profile), ("_numbers", "gradient", "act", "update")
     inside = sum(entry[3] for (*_, name), entry in stats.stats.items() if name in own)
     return {
