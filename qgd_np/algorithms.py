@@ -78,13 +78,14 @@ def q_gradient_descent_lambda(g, x_1, Q, p, log):
     return x_star                                                   # A2:12  return x* = x_T
 
 
-def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
-    """Algorithm 3, Q-learning with experience replay for the learning rate. x_1(e): see D21."""
+def q_learning_alpha(episode, Q, theta_0, memory, p, logs, e_1=1):
+    """Algorithm 3, Q-learning with experience replay. episode(e) gives f, x_1 and p (D21)."""
     Q.theta = theta_0                                               # A3:1   θ = θ_0
     for e in range(e_1, p.episodes + 1):                            # A3:2   for e = 1, ..., E do
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
-        x, d_before, F, t_1 = plain_steps_alpha(f, x_1(e), p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
+        f, x_1, p = episode(e)                                      # D21
+        x, d_before, F, t_1 = plain_steps_alpha(f, x_1, p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
         features = Features(f, F, d_before, p.alpha_c, p.alpha_c, p.M)  # D6, D11
         xbar, d, alpha = x, -f.gradient(x), p.alpha_c               # A3:5     x̄ = x_M, d(x̄) = −∇f(x_M), α_M = α_c
         s_next = features(x, d, alpha)                              # D11
@@ -112,13 +113,14 @@ def q_learning_alpha(f, x_1, Q, theta_0, memory, p, logs, e_1=1):
     return Q.theta                                                  # A3:21  return θ
 
 
-def q_learning_lambda(g, m, x_1, Q, theta_0, memory, p, logs, e_1=1):
-    """Algorithm 4, Q-learning with experience replay for the regularization coefficient."""
+def q_learning_lambda(episode, Q, theta_0, memory, p, logs, e_1=1):
+    """Algorithm 4, the same for the regularization coefficient. episode(e): g, m, x_1 and p."""
     Q.theta = theta_0                                               # A4:1   θ = θ_0
     for e in range(e_1, p.episodes + 1):                            # A4:2   for e = 1, ..., E do
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
-        x, d_before, G, t_1 = plain_steps_lambda(g, x_1(e), p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
+        g, m, x_1, p = episode(e)                                   # D21
+        x, d_before, G, t_1 = plain_steps_lambda(g, x_1, p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
         features = Features(g, G, d_before, p.lambda_c, p.alpha, p.M)  # D6, D11
         xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c    # A4:5     x̄ = x_M, d(x̄) = −∇g_{λ_M}(x_M), λ_M = λ_c
         s_next = features(x, d, lam=lam)                            # D11

@@ -1,6 +1,7 @@
 """What qgd_np.figures promises: a picture for every kind of run, patterns and causes told apart."""
 
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -173,15 +174,13 @@ def test_what_cannot_be_drawn_is_an_error_of_one_line(tmp_path, monkeypatch, cap
     other = write(tmp_path / "controller", {"kind": "controller"})
     (tmp_path / "empty").mkdir()
 
-    def full(*paths):
-        raise OSError(28, "No space left on device")
-
     def refused(*words):
         assert command.main(list(map(str, words))) == 2
         return capsys.readouterr().err.count("\n") == 1
 
     assert refused(other) and refused(tmp_path / "empty") and refused("none.h5") and refused()
     (path.parent / "fig1.png").write_text("old")
+    full = mock.Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr(files.os, "replace", full)
     assert refused(path) and (path.parent / "fig1.png").read_text() == "old"
     assert len(list(path.parent.iterdir())) == 2
