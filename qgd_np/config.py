@@ -21,7 +21,7 @@ class UserError(Exception):
     """Something the user can mend: one line that says what is wrong and what to do."""
 
 
-class ConfigError(UserError):
+class ConfigError(UserError, ValueError):
     """A value that cannot be used; the message says which and what would be."""
 
 

@@ -28,14 +28,19 @@ def fitting(task):
     return {"actions": actions, "features": features, "feature_map": FEATURE_MAP}
 
 
+def controller_path(name):
+    """The path of a file, or of a shipped controller by its bare name."""
+    path = SHIPPED / f"{name}.h5"
+    return path if path.exists() and not Path(name).exists() else Path(name)
+
+
 def load_controller(task, name, p, given=()):
     """Return the DQN of a run file, a controller or a shipped one's bare name, and its config.
 
     task: "lr" or "reg". The config is p with M and `first` of the training, unless `given`. Raises
     FileError for a file without one, or with one made for another task or with other features.
     """
-    path = SHIPPED / f"{name}.h5"
-    path = path if path.exists() and not Path(name).exists() else Path(name)
+    path = controller_path(name)
     tree = files.read(path).get("dqn", {})
     for what, here in fitting(task).items():
         if (found := tree.get(what)) != here:
