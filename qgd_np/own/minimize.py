@@ -10,19 +10,14 @@ from .. import config
 from ..algorithms import q_gradient_descent_alpha
 from ..environment import returned
 from ..lab.training import Log
-from .function import LineFunction
+from .problems import LineFunction
 from .train import Controller, load
 
 DONE, NOT_REACHED, WORSE, STOPPED = 0, 1, 2, 99  # the status of a result
-TRY = "a smaller alpha_c, or an earlier first asked step, first=1"
 
 
 class Stop(Exception):
-    """Algorithm 1 is left early, with this status and point x."""
-
-    def __init__(self, status, x):
-        super().__init__(status)
-        self.status, self.x = status, x
+    """Stop(status, x): Algorithm 1 is left early, at this point."""
 
 
 class Steps(Log):
@@ -113,13 +108,14 @@ def minimize(fun, x0, args=(), jac=None, hess=None, hessp=None, bounds=None, con
         x, status = q_gradient_descent_alpha(f, x_1, known.Q, p, log), DONE
         status = status if tol is None else NOT_REACHED
     except Stop as stop:
-        x, status = stop.x, stop.status
+        status, x = stop.args
     end = f.value(x)
-    status = status if end <= value else WORSE
+    status = status if end <= value or status == STOPPED else WORSE
     message = {
         DONE: f"{log.t} candidates seen" if tol is None else "the gradient is within tol",
         NOT_REACHED: "Maximum number of iterations has been exceeded.",
-        WORSE: f"f ended at {log.objective[max(log.t, 1) - 1]:.3g}, above f(x0); try {TRY}",
+        WORSE: f"f ended at {log.objective[max(log.t, 1) - 1]:.3g}, above f(x0); "
+               "try a smaller alpha_c, or an earlier first asked step, first=1",
         STOPPED: "`callback` raised `StopIteration`.",
     }[status] + f"; alpha_c = {p.alpha_c:.3g}{how}"
     if end < f.lower:

@@ -1,17 +1,14 @@
 """Algorithm 3 on problems of one's own: a Controller is trained, saved and loaded again."""
 
 import json
-import math
 import warnings
 from dataclasses import replace
 
 from .. import __version__, config, files
-from ..algorithms import plain_steps_alpha, q_gradient_descent_alpha, q_learning_alpha
-from ..environment import TINY
+from ..algorithms import q_gradient_descent_alpha, q_learning_alpha
 from ..lab.comparison import controller_path, controller_tree, load_controller
 from ..lab.training import Task, Training
-from ..objective import Function
-from .function import LineFunction
+from .problems import Problems
 
 
 class Controller:
@@ -42,54 +39,6 @@ def load(name):
     return Controller(Q, p, tree.get("alpha_c") or None, tree.get("train"))
 
 
-class Diverged(config.UserError):
-    """The plain steps before the DQN is asked left the finite numbers."""
-
-
-class Problems:
-    """Problems whose turn it is one after the other, each with a config of its own (D35).
-
-    In it alpha_c is the problem's, and the reward looks at f in units of what the shipped
-    controller reaches from x_1, so that f_lb and gap mean the same on each.
-    """
-
-    def __init__(self, pairs, p, alpha_c):
-        self.errors, self.all = {"test": lambda x: math.nan}, []
-        for k, (f, x_1) in enumerate(pairs, 1):
-            if type(f) is Function:
-                f = LineFunction(f.f, f.df)
-            x_1 = f.point(getattr(x_1, "x", x_1))
-            if not 0 < f(x_1) < math.inf:
-                raise config.ConfigError(f"problem {k}: f(x_1) = {f(x_1)}; add a constant to f "
-                                         "that makes it positive, or start elsewhere")  # fmt: skip
-            if alpha_c is None and isinstance(f, LineFunction):
-                p = replace(p, alpha_c=f.starting_rate(x_1))
-            self.all.append((f, x_1, self._scaled(f, x_1, p, k)))
-        self.turn(0)
-
-    def _scaled(self, f, x_1, p, k):
-        shipped = load("lr")
-        look = lambda t, x, *rest, **more: f(x)  # noqa: E731
-        x = q_gradient_descent_alpha(f, x_1, shipped.Q, replace(p, first=1), look)
-        unit = max(f(x), TINY)
-        x, _, _, t = plain_steps_alpha(f, x_1, p, p.asked_from(p.M), look)
-        if not math.isfinite(unit + f(x)):
-            raise Diverged(f"problem {k}: f leaves the finite numbers within {t - 1} plain steps "
-                           f"at alpha_c = {p.alpha_c:.3g}; give a smaller alpha_c, or an earlier "
-                           "first asked step, first=1")  # fmt: skip
-        units = {name: unit * getattr(p, name) for name in ("c1", "c2", "f_lb", "gap")}
-        return replace(p, **units)
-
-    def turn(self, e):
-        """Make the problem of episode e the present one; return its f and its config."""
-        self.f, _, p = self.all[e % len(self.all)]
-        return self.f, p
-
-    def iterate(self, seed, stream, k=0):
-        """The x_1 of problem k."""
-        return self.all[k][1]
-
-
 def learn(problems, x_1, Q, theta_0, memory, p, logs, e_1):
     """Algorithm 3 on each problem in turn, an episode at a time."""
     Q.theta = theta_0
@@ -116,21 +65,19 @@ def train(problems, alpha_c=None, progress=True, **changes):
 
     changes: what else is in config.Config, by name: episodes=200, steps=100, seed=0, first=0.8,
     gamma=..., help(qgd_np.config.Config). f_lb, 0 here, and gap are in units of what the shipped
-    controller reaches. ConfigError for what cannot be; Diverged where the plain steps explode.
+    controller reaches. ConfigError for what cannot be, also where the plain steps diverge.
     """
     from tqdm import tqdm
 
-    pairs = [problems] if isinstance(problems, tuple) else list(problems)
-    changes |= {} if alpha_c is None else {"alpha_c": alpha_c}
-    p = replace(config.make("lr", {"f_lb": 0.0}, changes), starts=len(pairs))
-    training = Training(TASK, Problems(pairs, p, alpha_c), p)
-    for row in (bar := tqdm(training.episodes(), "training", p.episodes, disable=not progress)):
+    problems = Problems(problems, alpha_c, changes)
+    p, training = problems.p, Training(TASK, problems, problems.p)
+    bar = tqdm(training.episodes(), "training", p.episodes, disable=not progress)
+    for row in bar:
         bar.set_postfix_str("loss {td_loss:.1e}, return {return:.2f}".format(**row), False)
     log = training.log()
     del log["test_accuracy"]
     diverged = int((log["diverged_at"][-(-p.episodes // 4) :] > 0).sum())
     if diverged:
-        warnings.warn(f"f left the finite numbers in {diverged} of the last quarter's episodes; "
-                      "try a smaller alpha_c, or an earlier first", RuntimeWarning,
-                      stacklevel=2)  # fmt: skip
+        text = f"f diverged in {diverged} of the last quarter's episodes: try a smaller alpha_c"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
     return Controller(training.Q, p, alpha_c, log)

@@ -1,9 +1,16 @@
-"""A user's f on points that know their line: f once a candidate, its gradient once an accept."""
+"""A user's f on points that know their line, and several such problems in turn."""
+
+import math
+from dataclasses import replace
 
 import numpy as np
 
+from .. import config
+from ..algorithms import plain_steps_alpha, q_gradient_descent_alpha
+from ..environment import TINY
 from ..fast.line import Direction, Point
-from ..objective import quiet
+from ..lab.comparison import load_controller
+from ..objective import Function, quiet
 
 
 class LineFunction:
@@ -82,3 +89,49 @@ class LineFunction:
             if not 0 < curvature < np.inf:
                 return 1.0  # nothing to go by: a straight line, a flat place or a cliff
         return float(2 / curvature)
+
+
+class Problems:
+    """Problems whose turn it is one after the other, each with a config of its own (D35).
+
+    In it alpha_c is the problem's, and the reward looks at f in units of what the shipped
+    controller reaches from x_1, so that f_lb and gap mean the same on each.
+    """
+
+    def __init__(self, problems, alpha_c, changes):
+        pairs = [problems] if isinstance(problems, tuple) else list(problems)
+        changes = changes if alpha_c is None else changes | {"alpha_c": alpha_c}
+        p = replace(config.make("lr", {"f_lb": 0.0}, changes), starts=len(pairs))
+        self.p, self.errors, self.all = p, {"test": lambda x: math.nan}, []
+        for k, (f, x_1) in enumerate(pairs, 1):
+            if type(f) is Function:
+                f = LineFunction(f.f, f.df)
+            x_1 = f.point(getattr(x_1, "x", x_1))
+            if not 0 < f(x_1) < math.inf:
+                raise config.ConfigError(f"problem {k}: f(x_1) = {f(x_1)}; add a constant to f "
+                                         "that makes it positive, or start elsewhere")  # fmt: skip
+            search = alpha_c is None and isinstance(f, LineFunction)
+            own = replace(p, alpha_c=f.starting_rate(x_1)) if search else p
+            self.all.append((f, x_1, self._scaled(f, x_1, own, k)))
+        self.turn(0)
+
+    def _scaled(self, f, x_1, p, k):
+        look = lambda t, x, *rest, **more: f(x)  # noqa: E731
+        shipped = load_controller("lr", "lr", p, {"first": 1})
+        unit = max(f(q_gradient_descent_alpha(f, x_1, *shipped, look)), TINY)
+        x, _, _, t = plain_steps_alpha(f, x_1, p, p.asked_from(p.M), look)
+        if not math.isfinite(unit + f(x)):
+            said = f"f leaves the finite numbers within {t - 1} plain steps"
+            raise config.ConfigError(f"alpha_c={p.alpha_c:.3g}: problem {k}: {said}; give a smaller"
+                                     " one, or an earlier first asked step, first=1")  # fmt: skip
+        units = {name: unit * getattr(p, name) for name in ("c1", "c2", "f_lb", "gap")}
+        return replace(p, **units)
+
+    def turn(self, e):
+        """Make the problem of episode e the present one; return its f and its config."""
+        self.f, _, p = self.all[e % len(self.all)]
+        return self.f, p
+
+    def iterate(self, seed, stream, k=0):
+        """The x_1 of problem k."""
+        return self.all[k][1]
