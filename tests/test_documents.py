@@ -14,7 +14,8 @@ MAY = {  # which rooms a room's files may import from; the paper's folder is ope
 }  # fmt: skip
 
 
-def test_the_example_gives_the_numbers_in_its_comments(capsys):
+def test_the_example_gives_the_numbers_in_its_comments(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it saves a file
     (example,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
     printed = capsys.readouterr().out.split()

@@ -114,8 +114,8 @@ def minimize(fun, x0, args=(), jac=None, hess=None, hessp=None, bounds=None, con
     message = {
         DONE: f"{log.t} candidates seen" if tol is None else "the gradient is within tol",
         NOT_REACHED: "Maximum number of iterations has been exceeded.",
-        WORSE: f"f ended at {log.objective[max(log.t, 1) - 1]:.3g}, above f(x0); "
-               "try a smaller alpha_c, or an earlier first asked step, first=1",
+        WORSE: f"f ended at {log.objective[max(log.t, 1) - 1]:.3g}, above f(x0); try a smaller "
+        "alpha_c, or an earlier first asked step, first=1",
         STOPPED: "`callback` raised `StopIteration`.",
     }[status] + f"; alpha_c = {p.alpha_c:.3g}{how}"
     if end < f.lower:

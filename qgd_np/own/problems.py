@@ -76,9 +76,9 @@ class LineFunction:
 
     @quiet
     def starting_rate(self, x):
-        """2 / curvature, the edge of stability, from the gradient at x and four nearby (D35).
+        """1.75 / curvature, within the edge of stability, from the gradient at x and four nearby.
 
-        The curvature is the largest that a power iteration on differences of gradients finds.
+        The curvature is the largest that a power iteration on differences of gradients finds (D35).
         """
         gradient = v = self.gradient(x).vector
         curvature = 0.0
@@ -88,7 +88,7 @@ class LineFunction:
             curvature, v = np.linalg.norm(change) / max(np.linalg.norm(v), 1e-300), change
             if not 0 < curvature < np.inf:
                 return 1.0  # nothing to go by: a straight line, a flat place or a cliff
-        return float(2 / curvature)
+        return float(1.75 / curvature)
 
 
 class Problems:
@@ -101,8 +101,8 @@ class Problems:
     def __init__(self, problems, alpha_c, changes):
         pairs = [problems] if isinstance(problems, tuple) else list(problems)
         changes = changes if alpha_c is None else changes | {"alpha_c": alpha_c}
-        p = replace(config.make("lr", {"f_lb": 0.0}, changes), starts=len(pairs))
-        self.p, self.errors, self.all = p, {"test": lambda x: math.nan}, []
+        self.p = replace(config.make("lr", {"f_lb": 0.0}, changes), starts=len(pairs))
+        self.errors, self.all = {"test": lambda x: math.nan}, []
         for k, (f, x_1) in enumerate(pairs, 1):
             if type(f) is Function:
                 f = LineFunction(f.f, f.df)
@@ -110,22 +110,28 @@ class Problems:
             if not 0 < f(x_1) < math.inf:
                 raise config.ConfigError(f"problem {k}: f(x_1) = {f(x_1)}; add a constant to f "
                                          "that makes it positive, or start elsewhere")  # fmt: skip
-            search = alpha_c is None and isinstance(f, LineFunction)
-            own = replace(p, alpha_c=f.starting_rate(x_1)) if search else p
-            self.all.append((f, x_1, self._scaled(f, x_1, own, k)))
+            limit, rates = math.inf, [self.p.alpha_c]
+            if alpha_c is None and isinstance(f, LineFunction):
+                limit, rates = f(x_1), f.starting_rate(x_1) / 2.0 ** np.arange(20)
+            self.all.append((f, *self._prepared(f, x_1, rates, limit, k)))
         self.turn(0)
 
-    def _scaled(self, f, x_1, p, k):
+    def _prepared(self, f, x_1, rates, limit, k):
+        """x_1 and the config of problem k: the first rate whose plain steps end below the limit."""
         look = lambda t, x, *rest, **more: f(x)  # noqa: E731
-        shipped = load_controller("lr", "lr", p, {"first": 1})
-        unit = max(f(q_gradient_descent_alpha(f, x_1, *shipped, look)), TINY)
-        x, _, _, t = plain_steps_alpha(f, x_1, p, p.asked_from(p.M), look)
-        if not math.isfinite(unit + f(x)):
+        for alpha_c in rates:
+            x_1, p = f.point(x_1.x), replace(self.p, alpha_c=float(alpha_c))
+            x, _, _, t = plain_steps_alpha(f, x_1, p, p.asked_from(p.M), look)
+            if math.isfinite(f(x)) and f(x) <= limit:
+                break
+        else:
             said = f"f leaves the finite numbers within {t - 1} plain steps"
             raise config.ConfigError(f"alpha_c={p.alpha_c:.3g}: problem {k}: {said}; give a smaller"
                                      " one, or an earlier first asked step, first=1")  # fmt: skip
+        Q, shipped = load_controller("lr", "lr", p, {"first": 1})
+        unit = max(f(q_gradient_descent_alpha(f, x_1, Q, shipped, look)), TINY)
         units = {name: unit * getattr(p, name) for name in ("c1", "c2", "f_lb", "gap")}
-        return replace(p, **units)
+        return x_1, replace(p, **units)
 
     def turn(self, e):
         """Make the problem of episode e the present one; return its f and its config."""

@@ -15,7 +15,7 @@ class Controller:
     """A DQN trained to control the learning rate; `train` and `load` make one.
 
     Q: the DQN; p: the config it was trained with; alpha_c: the learning rate it was trained with,
-    None if it was found for each problem; log: of the training, ready to plot: {td_loss, return,
+    None if each problem had another; log: of the training, ready to plot: {td_loss, return,
     epsilon, q_mean, diverged_at, ...: (episodes,); objective, alpha, action, reward: (episodes, T)}
     """
 
@@ -61,7 +61,8 @@ def train(problems, alpha_c=None, progress=True, **changes):
 
     problems: a pair (f, x_1) or a list of them, which take turns. f: a qgd_np.Function, or an
     Objective; x_1 (P,). f must be positive. alpha_c: the learning rate after an accept, for all;
-    left out, each problem has its own, the edge of stability near its x_1 (D35). progress: a bar.
+    left out, each problem has its own, just stable near its x_1, or less where f would rise (D35).
+    progress: show a bar.
 
     changes: what else is in config.Config, by name: episodes=200, steps=100, seed=0, first=0.8,
     gamma=..., help(qgd_np.config.Config). f_lb, 0 here, and gap are in units of what the shipped
@@ -80,4 +81,5 @@ def train(problems, alpha_c=None, progress=True, **changes):
     if diverged:
         text = f"f diverged in {diverged} of the last quarter's episodes: try a smaller alpha_c"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-    return Controller(training.Q, p, alpha_c, log)
+    rates = {own.alpha_c for _, _, own in problems.all}
+    return Controller(training.Q, p, rates.pop() if len(rates) == 1 else None, log)
