@@ -9,7 +9,6 @@ many steps as the DQN is asked.
 import argparse
 import time
 
-import numpy as np
 from stable_baselines3 import DQN
 
 import run_lr
@@ -47,8 +46,8 @@ def main():
     for name, result in found.items():
         f, accuracy = result["objective"][:, -1], result["test_accuracy"][:, -1]
         late = "".join("-ha"[a + 1] for a in result["action"][0, -asked:])
-        print(f"{name:10} f {f.mean():.4f} +- {np.std(f, ddof=1):.4f}  accuracy "
-              f"{accuracy.mean():.4f} +- {np.std(accuracy, ddof=1):.4f}  gradients "
+        print(f"{name:10} f {f.mean():.4f} +- {f.std():.4f}  accuracy "
+              f"{accuracy.mean():.4f} +- {accuracy.std():.4f}  gradients "
               f"{result['gradients'].mean():.1f}  {late}")  # fmt: skip
 
 

@@ -4,8 +4,8 @@
 
 alpha_c is 1/4, 1, 4 and 16 over the largest curvature at x_1. `lr`: the shipped controller, as
 minimize uses it; trained: a controller trained on this problem at this alpha_c, by default; L-BFGS
-is SciPy's, its lowest f with as many gradients as `lr` took. The last line of a problem has the
-alpha_c that minimize finds.
+is SciPy's, its lowest f with as many gradients as `lr` took. In the last line of a problem alpha_c
+is left out: the one that minimize finds, and train halves where it must.
 """
 
 from types import SimpleNamespace
@@ -119,7 +119,7 @@ def main():
                       for name in ("gd", "armijo", "nonmonotone")]  # fmt: skip
             pair = qgd_np.Function(value, gradient), x_1
             try:
-                trained = qgd_np.train(pair, alpha_c=ours.alpha_c, progress=False)
+                trained = qgd_np.train(pair, alpha_c=alpha_c, progress=False)
                 own = qgd_np.minimize(problem, x_1, jac=True, controller=trained).fun
             except config.ConfigError:
                 own = np.inf
