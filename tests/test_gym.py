@@ -95,7 +95,7 @@ def test_what_an_agent_learned_is_a_policy_of_algorithm_1():
         s, _, over, _, info = env.step(Agent().predict(s, True)[0])
     f, x_1, p = env.episode(0)
     x = algorithms.q_gradient_descent_alpha(f, x_1, gym.Policy(Agent()), p, no_log)
-    assert isinstance(f, LineFunction) and f(x) == info["f"] < 5
+    assert isinstance(f, LineFunction) and f(x) == info["f"] < 24
 
 
 def test_divergence_is_terminated_with_no_reward():

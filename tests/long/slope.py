@@ -17,7 +17,7 @@ class Parabola:
     """The objective on images with the slope as a user's f has it; keeps both slopes."""
 
     def __init__(self, f):
-        self.f, self.gradient, self.slopes = f, f.gradient, []
+        self.f, self.point, self.gradient, self.slopes = f, f.point, f.gradient, []
 
     def __call__(self, x, lam=0.0):
         return self.f(x, lam)
