@@ -38,13 +38,9 @@ def make_archive(folder, changed=None):
 
     changed: the training image of which one pixel has another value. Returns its path.
     """
-    path, rng = folder / "tiny.tar.gz", np.random.default_rng(0)
-    labels = np.arange(300) % 10
-    pixels = 20 * labels[:, None] + rng.integers(0, 60, (300, 3072))  # images of a class are alike
+    path, arrays = folder / "tiny.tar.gz", archives.make_arrays(50)
     if changed is not None:
-        pixels[changed, 5] += 1
-    pixels, labels = pixels.astype(np.uint8), labels.astype(np.uint8)
-    arrays = pixels[:250], labels[:250], pixels[250:], labels[250:]
+        arrays[0][changed, 5] ^= 1
     path.write_bytes(archives.pack(archives.binary_files(arrays)))
     return path
 
@@ -105,8 +101,8 @@ def copied(straight, tmp_path):
 def environment():
     """The environment of a run file in a process of its own."""
     here = str(device.blas_threads())  # as in this process, which resumes what another began
-    threads = {"OPENBLAS_NUM_THREADS": here, "OMP_NUM_THREADS": here, "MPLBACKEND": "Agg"}
-    return os.environ | threads
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+    return os.environ | dict.fromkeys(names, here) | {"MPLBACKEND": "Agg"}
 
 
 def run(folder):
@@ -145,7 +141,7 @@ def refused(call, capsys, task, *flags):
 
 
 def at_call(monkeypatch, owner, name, n, act):
-    """Have act() called as the n-th call of owner.name begins."""
+    """Have act() called as the n-th call of owner.name begins; return the list of the calls."""
     original, calls = getattr(owner, name), []
 
     def counted(*args, **kwargs):
@@ -155,3 +151,4 @@ def at_call(monkeypatch, owner, name, n, act):
         return original(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, counted)
+    return calls

@@ -1,12 +1,14 @@
-"""Algorithms 1 to 4: the margin against the paper, first iterates by hand, divergence, seeds."""
+"""Algorithms 1 to 4: the margin against the paper, first iterates by hand, divergence."""
 
 import ast
+import contextlib
 import math
 import re
 import types
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -30,11 +32,9 @@ STATEMENTS = {"for": ast.For, "if": ast.If, "else": ast.If, "return": ast.Return
 
 def paper():
     """The margin read downwards: lines 3 and 4 of Algorithms 3 and 4 stand in the plain steps."""
-    printed = re.findall(
-        r"(?m)^A\d:.*$", Path(__file__).with_name("printed_algorithms.txt").read_text()
-    )
-    first = re.compile(r"A[34]:[34] ")
-    return sorted(printed, key=lambda line: not first.match(line))
+    text = Path(__file__).with_name("printed_algorithms.txt").read_text()
+    printed = re.findall(r"(?m)^A\d:.*$", text)
+    return sorted(printed, key=lambda line: not re.match("A[34]:[34] ", line))
 
 
 def faults(source):
@@ -65,17 +65,12 @@ def test_a_printed_line_that_is_missing_changed_or_elsewhere_is_found():
     lines = SOURCE.splitlines()
     printed = [k for k, line in enumerate(lines) if "  # A" in line]
     for n, (k, after) in enumerate(pairwise([*printed, printed[0]])):
-        (code, tag), (other_code, other) = (lines[i].split("  # ") for i in (k, after))
-        variants = [
-            {k: ""}, {k: code}, {k: f"{code}  # D1"}, {k: lines[k] + "."}, {k: lines[after]},
-            {k: f"{code}  # " + tag.replace(":", ":1")}, {k: lines[after], after: lines[k]},
-        ]  # fmt: skip
-        swapped = {k: f"{code}  # {other}", after: f"{other_code}  # {tag}"}
-        for variant in ({k: lines[k][:-1]}, swapped, variants[n % 7]):
-            try:
-                assert faults("\n".join(variant.get(i, line) for i, line in enumerate(lines)))
-            except SyntaxError:
-                pass  # code taken out of where it stands
+        (code, tag), (_, other) = (lines[i].split("  # ") for i in (k, after))
+        texts = ["", code, f"{code}  # D1", lines[k] + ".", lines[after]]
+        texts += [f"{code}  # {tag.replace(':', ':1')}"]
+        for text in (lines[k][:-1], f"{code}  # {other}", texts[n % len(texts)]):
+            with contextlib.suppress(SyntaxError):  # code taken out of where it stands
+                assert faults("\n".join([*lines[:k], text, *lines[k + 1 :]]))
 
 
 def test_a_statement_without_a_tag_or_behind_another_is_found():
@@ -88,18 +83,11 @@ def test_a_statement_without_a_tag_or_behind_another_is_found():
 
 
 def test_the_decisions_cited_in_the_code_are_those_of_the_table_in_the_guide():
-    guide, cited = PACKAGE / "README.md", set()
-    rows = re.findall(r"(?m)^\| *D(\d+) *\|", guide.read_text()) if guide.exists() else []
-    if not rows:
-        pytest.skip("the guide has no table of decisions yet")
-    for first, last in re.findall(
-        r"\bD(\d+)(?:-D(\d+))?\b", "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
-    ):
+    rows, cited = re.findall(r"(?m)^\| *D(\d+) *\|", (PACKAGE / "README.md").read_text()), set()
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    for first, last in re.findall(r"\bD(\d+)(?:-D(\d+))?\b", code):
         cited |= set(range(int(first), int(last or first) + 1))  # D16-D18 names three
     assert len(rows) == len(set(rows)) and cited == {int(n) for n in rows}
-
-
-# -- by hand, on f(x, y) = (x^2 + 4 y^2) / 2 ------------------------------------------------------
 
 
 def quadratic():
@@ -156,11 +144,12 @@ def play(number, p, actions, f=None, m=None, x_1=(4.0, 1.0), e_1=1):
         Q.told.append(("log", e))
         return log
 
-    rest = start, Q, "theta_0", Q, p, logs, e_1
+    rest = Q, "theta_0", Q, p, logs, e_1
 
     def learn():
-        run = algorithms.q_learning_alpha(f, *rest) if number == 3 else None
-        case.theta = yield from run or algorithms.q_learning_lambda(f, m or f, *rest)
+        alpha = algorithms.q_learning_alpha(lambda e: (f, start(e), p), *rest)
+        lam = algorithms.q_learning_lambda(lambda e: (f, m or f, start(e), p), *rest)
+        case.theta = yield from alpha if number == 3 else lam
 
     case.x_stars = list(learn())
     return case
@@ -186,7 +175,7 @@ def assert_played(case, rate, steps, seen, F):
 def assert_learned(case, actions, rewards, states):
     """What the DQN and the memory were told in the first episode, in its order."""
     assert case.theta == case.Q.theta == "theta_0"
-    assert case.Q.told[:3] == [("log", 1), ("episode", 1), ("x_1", 1)]
+    assert case.Q.told[:3] == [("x_1", 1), ("log", 1), ("episode", 1)]
     e, s, a, r, s_next, ends = zip(*case.Q.experiences, strict=True)
     assert set(e) == {1} and list(a) == actions and list(ends) == [False] * 4 + [True]
     assert r == pytest.approx(rewards, rel=1e-13)
@@ -225,9 +214,7 @@ def test_the_learning_rate_by_hand(parameters, number):
     case = play(number, p, LR_ACTIONS)
     states = assert_played(case, 0.5, LR_STEPS, LR_SEEN, [10.0])
     assert [x.tolist() for x in case.x_stars] == [[1.3125, 0]]  # x_T, as printed
-    if (
-        number == 3
-    ):  # c_1 / (f(x_{t+1}) - f_lb), c_2 / (f(xbar) - f_lb), at least the gap; x* thrice
+    if number == 3:  # c_1 / (f(x_{t+1}) - f_lb), c_2 / (f(xbar) - f_lb), or the gap; x* thrice
         r = [0.25 / 1.0, 0.25 / 1.90625, 0.5 / 1.90625, 0.25 / 0.8, 0.5 / 0.8 + 3 * 0.25 / 0.8]
         assert_learned(case, LR_ACTIONS, r, states)
 
@@ -285,9 +272,6 @@ def test_two_directions_that_are_opposite_everywhere(parameters, number):
         assert case.Q.experiences[1][4][5] == -1.0  # s_4: d_3 d_2
 
 
-# -- x* (D10), the first step that is asked (D18), the end of an episode (D27, D28) ---------------
-
-
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 @pytest.mark.parametrize("alpha, actions", [
     (1.0, [HALF, HALF]),  # from (1, 1), f = 2.5: alpha to (0.5, -1), then (0.75, 0)
@@ -328,7 +312,7 @@ def test_an_episode_begins_as_the_first_did_whatever_came_before(parameters, num
     actions = LR_ACTIONS if number == 3 else REG_ACTIONS
     case, size = play(number, p, [*actions] * 3, e_1=3), len(actions)
     told = [k for k in case.Q.told if k[0] in ("log", "episode", "x_1")]
-    assert told == [(k, e) for e in (3, 4, 5) for k in ("log", "episode", "x_1")]
+    assert told == [(k, e) for e in (3, 4, 5) for k in ("x_1", "log", "episode")]
     rows = case.Q.experiences
     assert [row[0] for row in rows] == [3] * size + [4] * size + [5] * size
     assert [str(row[1:]) for row in rows] == [str(row[1:]) for row in rows[:size]] * 3
@@ -337,37 +321,10 @@ def test_an_episode_begins_as_the_first_did_whatever_came_before(parameters, num
     assert all(x.tolist() == case.x_stars[0].tolist() for x in case.x_stars)
 
 
-# -- whole trainings: plain steps that are remembered (D21), logs, divergence (D23), seeds ---------
-
-
-def taught(module, case, p, task, seed=0):
-    """Algorithm 3 or 4 on a small problem, with a DQN and a memory, and what it logged."""
-    draws, kept = [np.random.default_rng([seed, k]) for k in range(3)], []
-    Q = DQN((6, 4, len(ACTIONS[task])), p, draws[0])
-    memory = Memory(p, draws[2], Q.label if p.label == "stored" else None)
-
-    def log(t, x, value, a, r=math.nan, loss=math.nan, s=None):
-        kept.append((t, case.f(x), value, a, r, loss))
-
-    def start(e):
-        rng = np.random.default_rng([seed, 3, e])
-        return case.f.point(case.net.initialise(rng, case.images.dtype))
-
-    theta_0 = Q.net.initialise(draws[1], np.float64)
-    rest = start, Q, theta_0, memory, p, lambda e: log
-    if task == "lr":
-        x_stars = list(module.q_learning_alpha(case.f, *rest))
-    else:
-        x_stars = list(module.q_learning_lambda(case.f, case.h, *rest))
-    return SimpleNamespace(Q=Q, theta=Q.theta, memory=memory, kept=kept, x_stars=x_stars)
-
-
 SHORT = dict(steps=12, first=3, M=3, episodes=4, batch=8, A=2, B=1, dqn_hidden=(4,), n_steps=1)
 
 
-def test_plain_steps_are_taken_once_for_each_algorithm_and_first_step_and_change_nothing(
-    problem, parameters, monkeypatch
-):
+def test_plain_steps_are_taken_once_and_change_nothing(problem, parameters, monkeypatch):
     case, numbers, calls = problem(dtype=np.float64), {}, []
     gradient, case.x_1.memory = case.f.gradient, {}
     monkeypatch.setattr(case.f, "gradient", lambda *x: (calls.append(x), gradient(*x))[1])
@@ -387,42 +344,35 @@ def test_plain_steps_are_taken_once_for_each_algorithm_and_first_step_and_change
     for (first, _), runs in numbers.items():
         taken = [kept.pop() for kept in runs]
         assert {len(kept) for kept in runs} == {13} and len(runs) == (4 if first == 3 else 2)
-        assert taken[1] - np.array(taken) == pytest.approx([0, 0, 2 * 2, 0][: len(runs)])
+        assert taken[1] - np.array(taken) == pytest.approx([0, 0, 2, 0][: len(runs)])
         for kept in runs:
             assert np.allclose(np.hstack(kept), np.hstack(runs[1]), rtol=1e-8, atol=1e-8)
         assert runs[2:3] in ([], runs[:1])  # the same bits once it is remembered
 
 
-def silent():
-    """algorithms.py without its lines tagged log; none is left to be called."""
-    lines = SOURCE.splitlines()
+@pytest.mark.parametrize("task", ["lr", "reg"])
+def test_without_the_lines_tagged_log_the_same_bits_are_learned(problem, parameters, task):
+    p, results, lines = parameters(task, **SHORT), set(), SOURCE.splitlines()
     rest = [line for line in lines if not line.endswith("  # log")]
     assert len(lines) - len(rest) == 2 + 2 + 4
-    module = types.ModuleType("qgd_np.silent")
-    module.__package__, module.log = "qgd_np", None
-    exec(compile("\n".join(rest), "silent.py", "exec"), module.__dict__)
-    return module
-
-
-@pytest.mark.parametrize("task", ["lr", "reg"])
-def test_without_the_lines_tagged_log_the_same_bits_are_learned_and_returned(
-    problem, parameters, task
-):
-    p, results = parameters(task, **SHORT), set()
-    for module in (algorithms, silent()):
-        case = problem()
-        run = taught(module, case, p, task)
-        assert len(run.kept) == (48 if module is algorithms else 0)
-        apply = getattr(module, "q_gradient_descent_" + {"lr": "alpha", "reg": "lambda"}[task])
-        x_star = apply(case.f, case.x_1, run.Q, p, lambda *_, **__: None)
-        results.add((run.theta.tobytes(), run.memory.s.tobytes(), x_star.x.tobytes()))
+    silent = types.ModuleType("qgd_np.silent")
+    silent.__package__, silent.log = "qgd_np", None  # none is left to be called
+    exec(compile("\n".join(rest), "silent.py", "exec"), silent.__dict__)
+    for module in (algorithms, silent):
+        case, logs, rngs = problem(), Mock(), [np.random.default_rng(k) for k in range(3)]
+        Q, memory = DQN((6, 4, len(ACTIONS[task])), p, rngs[0]), Memory(p, rngs[1])
+        of = (case.f,) if task == "lr" else (case.f, case.h)
+        episode = [(*of, case.f.point(e * case.x_1.x), p) for e in (0, 1, 2, 3, 4)].__getitem__
+        rest = episode, Q, Q.net.initialise(rngs[2], np.float64), memory, p, logs
+        if task == "lr":
+            learn, apply = module.q_learning_alpha(*rest), module.q_gradient_descent_alpha
+        else:
+            learn, apply = module.q_learning_lambda(*rest), module.q_gradient_descent_lambda
+        assert len(list(learn)) == 4
+        assert logs.return_value.call_count == (48 if module is algorithms else 0)
+        x_star = apply(case.f, case.x_1, Q, p, Mock())
+        results.add((Q.theta.tobytes(), memory.s.tobytes(), x_star.x.tobytes()))
     assert len(results) == 1
-
-
-def cliff(edge, beyond):
-    """f(x) = 1 + x^2 / 2, and `beyond` where |x| > edge."""
-    value = lambda x: 1 + x[0] ** 2 / 2 if abs(x[0]) <= edge else beyond  # noqa: E731
-    return Function(value, lambda x: x)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
@@ -432,7 +382,8 @@ def test_an_episode_that_diverges_ends_there_with_reward_zero(parameters, number
     # x doubles with a change of sign: 1, -2, 4, -8; with first = 4 in the plain steps already
     p = parameters(**LR | dict(alpha_c=3.0, alpha=3.0, lambda_c=0.0, episodes=2, first=first,
                                returns="lower", f_lb=0.0))  # fmt: skip
-    case = play(number, p, [ACCEPT, ACCEPT] * 2, cliff(5.0, beyond), x_1=[1.0])
+    f = Function(lambda x: 1 + x[0] ** 2 / 2 if abs(x[0]) <= 5 else beyond, lambda x: x)
+    case = play(number, p, [ACCEPT, ACCEPT] * 2, f, lambda x, lam: 1 + x[0] ** 2 / 2, [1.0])
     episodes = 2 if number > 2 else 1
     assert [i.x[0] for i in case.logged] == ([-2, 4, -8] + [16] * (first == 4)) * episodes
     assert first == 4 or [x.tolist() for x in case.x_stars] == [[4.0]] * episodes
@@ -453,11 +404,10 @@ def test_algorithm_4_looks_at_g_with_the_new_coefficient(parameters):
 
 
 def test_the_plain_steps_of_lambda_ask_for_gradients_at_lambda_c(parameters):
-    g, asked = quadratic(), []
-    gradient, p = g.gradient, parameters("reg", alpha=0.25, lambda_c=0.5)
-    g.gradient = lambda x, lam=0.0: asked.append(lam) or gradient(x, lam)
+    g, p = quadratic(), parameters("reg", alpha=0.25, lambda_c=0.5)
+    g.gradient = Mock(side_effect=g.gradient)
     algorithms.plain_steps_lambda(g, g.point([4.0, 1.0]), p, 3, lambda *_: None)
-    assert asked == [0.5] * 4
+    assert [asked.args[1] for asked in g.gradient.mock_calls] == [0.5] * 2
 
 
 def test_algorithm_4_returns_what_is_lower_in_g_and_its_reward_has_the_gap(parameters):
@@ -469,41 +419,41 @@ def test_algorithm_4_returns_what_is_lower_in_g_and_its_reward_has_the_gap(param
         assert case.logged[0].r == reward
 
 
-BETA_10 = dict(beta=10.0, beta_last=10.0, optimizer="gd", gamma=0.99, target_every=0, double=False,
-               c1=1.0, c2=1.0, horizon="endless", f_lb=0.0, steps=40, episodes=12)  # fmt: skip
+HEAVY = dict(steps=30, first=3, M=3, momentum=0.8, alpha_c=0.05, gradients=5, map="far")
 
 
-@pytest.mark.parametrize("task, changes, diverges", [
-    ("lr", dict(alpha_c=1e30), True),
-    ("lr", dict(alpha_c=1e38, label="stored"), True),
-    ("lr", dict(alpha_c=1e3), False),  # the saturated net's f is some hundreds: a result
-    ("reg", dict(alpha=1e3, lambda_c=1.0, accepts=0.4, steps=30), True),
-    ("reg", dict(alpha=1e3, lambda_c=1e30, accepts=0.4, steps=30), True),
-    ("lr", BETA_10, False),
-])  # fmt: skip
-def test_the_memory_and_theta_stay_finite_whatever_the_two_nets_do(
-    problem, parameters, task, changes, diverges
-):
-    p = parameters(task, **SHORT | changes)
-    run = taught(algorithms, problem(), p, task)
-    for values in (run.memory.s, run.memory.s_next, run.memory.r, run.memory.y, run.theta):
-        assert np.isfinite(values).all()
-    t, f, _, _, r, losses = np.array(run.kept).T
-    ends = np.flatnonzero([*(np.diff(t) < 0), True])  # the last step of each episode
-    assert len(run.x_stars) == len(ends) == p.episodes
-    assert np.isfinite(f[ends]).tolist() == [not diverges] * p.episodes
-    assert not diverges or all(t[ends] < p.steps) and not r[ends].any()
-    assert run.Q.updates == (~np.isnan(losses)).sum()
-    assert (run.Q.rejected > 0) == (p.beta == 10) and (f.max() > 50) == (p.alpha_c == 1e3)
+@pytest.mark.parametrize("n", [20, 200])  # with the Gram product, and without
+def test_the_heavy_ball_is_the_plain_one(problem, parameters, n):
+    case, p, logs = problem(dtype=np.float64, n=n), parameters(**HEAVY), ([], [])
+    for f, log in zip((case.f, case.plain_f), logs, strict=True):
+
+        def keep(t, x, alpha, a, s=(0.0,) * 6, f=f, log=log):
+            log.append([t, alpha, a, f(x), *s])
+
+        x_1, Q = f.point(case.x_1.x), Scripted([HALF, ACCEPT, ACCEPT, HALF, HALF, ACCEPT])
+        algorithms.q_gradient_descent_alpha(f, x_1, Q, p, keep)
+    assert np.allclose(*logs, rtol=1e-9, atol=1e-12) and len(logs[0]) == 7
+    f, x, d = case.plain_f, case.plain_f.point(case.x_1.x), 0  # by hand: five gradients
+    for k, alpha in zip((0, 1, 2, 3, 6), (0.05, 0.05, 0.025, 0.05, 0.0125), strict=True):
+        d = 0.8 * d - f.gradient(x)
+        x = x + alpha * d
+        assert f(x) == pytest.approx(logs[0][k][3])
 
 
-def test_the_same_seed_gives_the_same_bits_and_ten_seeds_ten_results(problem, parameters):
-    def fingerprint(seed):
-        run = taught(algorithms, problem(), parameters(**SHORT, label="stored"), "lr", seed)
-        return str(run.kept).encode() + run.memory.s.tobytes() + run.theta.tobytes()
+@pytest.mark.parametrize("number", [1, 3])
+def test_an_accept_that_needs_one_gradient_more_ends_the_episode(parameters, number):
+    taken, p = [], parameters(**LR | HEAVY)
+    f = Function(lambda x: 1 + x @ x / 2, lambda x: (taken.append(tuple(x)), x)[1])
+    case = play(number, p, [ACCEPT, HALF, ACCEPT, ACCEPT, HALF, ACCEPT], f)
+    assert [step.a for step in case.logged] == [ACCEPT] * 3 + [HALF, ACCEPT, ACCEPT, HALF]
+    bases = {tuple(case.logged[k].x) for k in (0, 1, 3, 4)} | {(4.0, 1.0)}
+    assert len(bases) == 5 and len(case.x_stars) == 1  # x_M, accepted again, costs none
 
-    np.random.seed(1)  # the global generator has no part in it
-    prints, drawn = [fingerprint(seed) for seed in range(10)], np.random.random()
-    np.random.seed(1)
-    assert len(set(prints)) == 10 and np.random.random() == drawn
-    assert [fingerprint(seed) for seed in (0, 7)] == [prints[0], prints[7]]
+
+def test_the_reward_in_units_of_the_line_and_alpha_c_in_turn(parameters):
+    p = parameters(**LR | dict(unit="base", f_lb=0.1, gap=0.01, factors=(1.0, 0.5)))
+    assert [p.of_episode(e).alpha_c for e in (1, 2)] == [0.25, 0.5]
+    case, f = play(3, p, LR_ACTIONS), lambda k: quadratic()(np.array(LR_STEPS[k][1]))
+    rewards = [experience[3] for experience in case.Q.experiences]
+    assert rewards[0] == pytest.approx(0.25 / (f(1) / f(0) - 0.1))  # a half from xbar = x_2
+    assert rewards[2] == pytest.approx(0.5 / (f(2) / f(0) - 0.1))  # x_4 is accepted

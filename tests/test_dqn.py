@@ -1,7 +1,7 @@
 """Eq. 10 on Markov decision processes with known Q, its targets by hand, and the replay memory."""
 
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
@@ -36,9 +36,6 @@ def memory_of(episodes, label=None, features=3):
             memory.add(e, *experience)
             rows.append(memory.start + memory.count - 1)
     return memory, np.array(rows)
-
-
-# -- known Q --------------------------------------------------------------------------------------
 
 
 def chain():
@@ -105,9 +102,6 @@ def test_a_step_to_parameters_that_are_not_finite_leaves_no_trace_and_is_counted
     Q.beta = 0.1
     Q.update(memory, rows)
     assert Q.rejected == 2 and Q.theta is not before[0] and np.isfinite(Q.theta).all()
-
-
-# -- targets by hand ------------------------------------------------------------------------------
 
 
 def table(Q, values, frozen=None):
@@ -177,10 +171,13 @@ def test_the_target_network_is_a_copy_made_every_so_many_updates(dqn):
 def test_the_stored_label_is_the_target_at_the_time_and_is_not_refreshed(dqn):
     Q = dqn(label="stored")
     table(Q, [6.0, 10.0])
-    steps = [(STATES[0], 0, 1.0, STATES[0], over) for over in (False, True)]
-    memory, rows = memory_of([steps], Q.label)
+    label = Mock(side_effect=Q.label)
+    steps = [(STATES[0], 0, 1.0, STATES[1]), (STATES[0], 0, 2.0, STATES[1], True)]
+    memory, rows = memory_of([steps], label)
+    assert str(label.mock_calls) == str([call(r, STATES[1], r == 2.0) for r in (1.0, 2.0)])
+    assert memory.over[rows].tolist() == [False, True]
     table(Q, [60.0, 100.0])
-    assert Q.target(memory, rows).tolist() == [6.0, 1.0]
+    assert Q.target(memory, rows).tolist() == [6.0, 2.0]
     assert not memory_of([steps])[0].y.any()  # not made where it is not used
 
 
@@ -198,19 +195,16 @@ def test_other_parameters_begin_anew_and_the_same_go_on(dqn):
     assert DQN((3, 8, 2), Q.p, theta=other).theta is other
 
 
-# -- actions and schedules ------------------------------------------------------------------------
-
-
 def test_the_policy_is_greedy_but_for_a_share_of_epsilon(dqn):
-    rng = Mock(**{"random.side_effect": [0.5, 0.4999], "choice.return_value": 2})
-    Q = dqn((3, 4, 4, 3), rng)
+    rng, s = Mock(**{"random.side_effect": [0.5, 0.4999], "choice.return_value": 2}), np.zeros(2)
+    Q = dqn((2, 4, 4, 3), rng)
     assert np.isnan(Q.values).all() and Q.values.shape == (3,) and Q.explored is False
     table(Q, [1.0, 3.0, 2.0])
     Q.epsilon = 0.5
     for a, explored in ((1, False), (2, True)):
-        assert Q.act(STATES[0]) == a and Q.explored == explored and Q.values.tolist() == [1, 3, 2]
+        assert Q.act(s) == a and Q.explored == explored and Q.values.tolist() == [1, 3, 2]
     rng.choice.assert_called_once_with(3, p=Q.weights)
-    assert Q.greedy(STATES[0]) == 1 and Q.explored is False and Q.weights.tolist() == [1 / 3] * 3
+    assert Q.greedy(s) == 1 and Q.explored is False and Q.weights.tolist() == [1 / 3] * 3
 
 
 def test_the_exploring_actions_of_an_episode_share_one_drawn_share_of_accepts(dqn):
@@ -226,14 +220,12 @@ def test_schedules_reach_their_last_value_in_the_last_of_their_episodes(dqn):
     four = [schedule(e, 1.0, 0.1, 4) for e in range(1, 7)]
     assert four == pytest.approx([1, 0.7, 0.4, 0.1, 0.1, 0.1])
     assert [schedule(e, 0.9, 0.01, 1) for e in (1, 2, 100)] == pytest.approx([0.01] * 3)
+    assert [schedule(e, 3.0, 1.0, 2) for e in (1, 2, 3)] == [3.0, 1.0, 1.0]
     Q = dqn(epsilon_first=0.9, epsilon_last=0.3, epsilon_episodes=3, beta=0.5, beta_last=0.1,
             beta_episodes=5)  # fmt: skip
     assert (Q.epsilon, Q.beta) == (0.9, 0.5)
     Q.new_episode(2)
     assert (Q.epsilon, Q.beta) == pytest.approx((0.6, 0.4))
-
-
-# -- the memory -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("A, B", [(1, 0), (1, 1), (3, 2), (10, 5), (2, 6)])
@@ -282,24 +274,3 @@ def test_the_memory_refuses_a_reward_that_is_not_finite(reward):
     with pytest.raises(ValueError, match="finite"):
         memory.add(3, STATES[0], 0, reward, STATES[1])
     assert np.isfinite(memory.r).all() and memory.e == 2 and memory.count == 3
-
-
-def test_of_two_episodes_the_first_has_the_first_value_and_the_second_the_last():
-    assert [schedule(e, 3.0, 1.0, 2) for e in (1, 2, 3)] == [3.0, 1.0, 1.0]
-
-
-def test_uniform_exploration_draws_each_action_as_often(parameters):
-    p = parameters("reg", explore="uniform", epsilon_first=1.0)
-    Q = DQN((6, 4, 3), p, np.random.default_rng(0))
-    assert len(Q.values) == 3
-    drawn = np.bincount([Q.act(np.zeros(6)) for _ in range(3000)], minlength=3)
-    assert len(drawn) == 3 and drawn.min() > 900
-
-
-def test_a_stored_label_is_made_of_the_experience_as_it_is_added(parameters):
-    p, told = parameters(A=1, B=0, steps=2), []
-    memory = Memory(p, None, lambda *experience: told.append(experience) or 7.0, 1)
-    memory.add(1, [0.1], 1, 0.5, [0.2])
-    memory.add(1, [0.2], 0, 0.6, [0.3], True)
-    assert told == [(0.5, [0.2], False), (0.6, [0.3], True)]
-    assert memory.y[:2].tolist() == [7.0, 7.0] and memory.over[:2].tolist() == [False, True]

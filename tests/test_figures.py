@@ -1,7 +1,7 @@
 """What qgd_np.figures promises: a picture for every kind of run, patterns and causes told apart."""
 
 import json
-from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,9 +9,10 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
 from qgd_np import config, figures, files
-from qgd_np.environment import ACTIONS, FEATURE_MAP, FEATURES
+from qgd_np.environment import ACTIONS, FEATURES, MAPS
 from qgd_np.figures import __main__ as command
-from qgd_np.figures import causes, drawing, patterns, pictures
+from qgd_np.figures import drawing, patterns, pictures
+from qgd_np.lab import report
 from qgd_np.mlp import MLP
 
 LR, REG = ("gd", "armijo", "nonmonotone", "pattern9", "qgd"), ("gd", "gd lambda 0", "qgd")
@@ -43,7 +44,7 @@ def run_tree(task="lr", K=3, T=30, E=12, seed=0, policies=(), **root):
     rng, e, none = np.random.default_rng(seed), np.arange(E), np.zeros(E, np.int64)
     p = vars(config.make(task, dict(steps=T, episodes=E, seed=seed)))
     net = MLP((len(FEATURES), 32, 16, len(ACTIONS[task])))
-    dqn = {"features": list(FEATURES), "feature_map": FEATURE_MAP, "actions": list(ACTIONS[task])}
+    dqn = {"features": list(FEATURES), "feature_map": MAPS["near"], "actions": list(ACTIONS[task])}
     for i, (W, b) in enumerate(net.layers(net.initialise(rng, np.float64)), 1):
         dqn |= {f"W{i}": 2 * W, f"b{i}": b}
     train = {
@@ -78,13 +79,12 @@ def drawn(paths, preset, out):
 
 
 @pytest.mark.parametrize("preset", ["default", "fig1", "adam", "fig3", "fig8", "fig12", "causes"])
-def test_a_preset_draws_its_pictures_and_prints_its_table(preset, tmp_path, capsys):
-    assert {*figures.OWN} - {"seeds"} == {*command.PRESETS} - {"default", "paper"}
+def test_a_preset_draws_its_pictures(preset, tmp_path):
+    assert {*figures.OWN} - {"seeds"} == {*command.PRESETS} - {"default", "paper", "momentum"}
     names = {"causes": ["paper", "all"], "fig8": "abc", "adam": "ab"}.get(preset, [""])
     task = "reg" if preset == "fig12" else "lr"
     paths = [write(tmp_path / k, run_tree(task, seed=i)) for i, k in enumerate(names)]
     assert drawn(paths, preset, tmp_path) == (EVERY if preset == "default" else [f"{preset}.png"])
-    assert bool(capsys.readouterr().out) == (preset in ("fig8", "causes"))
 
 
 @pytest.mark.filterwarnings("error")
@@ -117,7 +117,7 @@ def test_without_a_training_or_a_comparison_the_rest_is_drawn(tmp_path):
     assert drawn([write(tmp_path, given)], "fig1", tmp_path) == EVERY[1:]
     for preset, tree in (("fig7", alone), ("causes", run_tree(K=0))):
         assert drawn([write(tmp_path, tree)], preset, tmp_path) == EVERY[:1]
-    assert [p.name for p in figures.several([tmp_path / "run.h5"] * 2, tmp_path)] == ["seeds.png"]
+    assert drawn([tmp_path / "run.h5"] * 2, "seeds", tmp_path) == ["seeds.png"]
 
 
 def test_the_comparison_says_on_what_and_what_is_returned(tmp_path):
@@ -174,16 +174,13 @@ def test_what_cannot_be_drawn_is_an_error_of_one_line(tmp_path, monkeypatch, cap
     other = write(tmp_path / "controller", {"kind": "controller"})
     (tmp_path / "empty").mkdir()
 
-    def full(*paths):
-        raise OSError(28, "No space left on device")
-
     def refused(*words):
         assert command.main(list(map(str, words))) == 2
         return capsys.readouterr().err.count("\n") == 1
 
     assert refused(other) and refused(tmp_path / "empty") and refused("none.h5") and refused()
-    assert refused(path, "--preset", "causes")
     (path.parent / "fig1.png").write_text("old")
+    full = mock.Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr(files.os, "replace", full)
     assert refused(path) and (path.parent / "fig1.png").read_text() == "old"
     assert len(list(path.parent.iterdir())) == 2
@@ -226,45 +223,6 @@ def test_a_pattern_is_told_by_its_curve_at_any_length_and_rate():
     for wanted, pieces in cases:
         for k in (1, 3):
             alpha, _ = curve(100 * k, *[(k * a, k * b, kind) for a, b, kind in pieces])
-            assert patterns.classify(alpha) == patterns.classify(0.1 * alpha) == wanted
+            assert report.pattern_of(alpha) == report.pattern_of(0.1 * alpha) == wanted
     diverged = np.where(np.arange(100) < 60, 0.5 ** np.arange(100), np.nan)
-    assert not any(patterns.classify(diverged[:T]) for T in (0, 1, 9, 100))  # 9: too short
-
-
-def test_the_pattern_table_counts_what_most_iterates_of_a_run_show(tmp_path):
-    runs = [loaded(tmp_path / f"seed-{k}", T=100) for k in range(2)]
-    runs[0].qgd["alpha"][:2], runs[1].qgd["alpha"][:] = 0.5 ** np.arange(100), 1
-    *_, first, _, counts = patterns.table(runs).splitlines()
-    final = f"{runs[0].qgd['test_accuracy'][:, -1].mean():.3f}"
-    assert first.split()[:7] == ["seed-0", "pattern", "2", "[2,", "2,", "1]", final]
-    assert "pattern 2: 1 of 2" in counts and "none of the three: 1 of 2" in counts
-
-
-def trained(loss, q=(1.0,), rejected=0, row="paper"):
-    """A run with this TD loss and mean Q over its episodes, and two greedy steps."""
-    train = {"td_loss": np.array(loss, float), "q_mean": np.resize(q, len(loss)).astype(float),
-             "rejected": np.full(len(loss), rejected)}  # fmt: skip
-    qgd = {"action": np.array([[1, 0], [1, 1]]), "test_accuracy": np.array([[0, 0.3], [0, 0.5]])}
-    p = SimpleNamespace(train_size=1, episodes=len(loss))
-    return SimpleNamespace(train=train, qgd=qgd, folder=SimpleNamespace(name=row), data="it", p=p)
-
-
-def test_a_loss_that_rose_tenfold_or_left_the_finite_numbers_explodes():
-    for exploded, loss, rejected in [
-        (True, [1] * 10 + [0.01] * 5 + [0.9] * 5, 0),
-        (False, [1] * 10 + [0.1] * 5 + [0.9] * 5, 0),
-        (False, [1] * 10 + [0.01] * 5 + [0.9] + [0.01] * 4, 0),
-        (True, [1] * 20, 1),
-        (True, [1] * 19 + [np.inf], 0),
-        (True, [1] * 10 + [np.nan] * 10, 0),
-    ]:
-        assert causes.measures(trained(loss, rejected=rejected))["explodes"] == exploded
-
-
-def test_the_measures_of_a_run_by_hand_and_their_table():
-    m = causes.measures(trained([4] * 2 + [1] * 16 + [2] * 2, [5] * 15 + [10, 9, 11, 10, 10]))
-    assert list(m.values()) == pytest.approx([4, 2, 100 * 2 / 10, 20, False, 75, 0.4])
-    runs = [trained([1] * 10, row=row) for row in ("all", "paper", "paper", "unknown")]
-    lines = causes.table(runs).splitlines()[-2:]
-    assert [line.split()[0] for line in lines] == ["paper", "all"] and "0 of 2" in lines[0]
-    assert all(line.endswith("0.4 (0.400 to 0.400)") for line in lines)
+    assert not any(report.pattern_of(diverged[:T]) for T in (0, 1, 9, 100))  # 9: too short

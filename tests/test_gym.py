@@ -53,12 +53,15 @@ class Kept(Memory):
 
 
 @pytest.mark.parametrize("task", ["lr", "reg"])
-@pytest.mark.parametrize("returns", ["lower", "last", "printed"])
+@pytest.mark.parametrize("changes", [
+    dict(returns="lower"), dict(returns="last"), dict(returns="printed"),
+    dict(alpha_c=0.5, momentum=0.8, map="far", unit="base", f_lb=0.5),
+])  # fmt: skip
 def test_for_the_same_actions_states_and_rewards_are_those_of_the_algorithms(
-    problem, parameters, task, returns
+    problem, parameters, task, changes
 ):
-    p = parameters(task, returns=returns, episodes=6, first=3, alpha_c=4.0, steps=15, M=3,
-                   epsilon_episodes=100, accepts=0.0, f_lb=0.0)  # fmt: skip
+    p = dict(episodes=6, first=3, alpha_c=4.0, steps=15, M=3, epsilon_episodes=100, accepts=0.0)
+    p = parameters(task, **p | {"f_lb": 0.0} | changes)
     net = problem(dtype=np.float64)
     f, h, memory, ends = net.plain_f, net.plain_h if task == "reg" else None, Kept(p), []
     x_1 = f.point(net.x_1.x)
@@ -67,7 +70,7 @@ def test_for_the_same_actions_states_and_rewards_are_those_of_the_algorithms(
     Q = DQN((6, 4, k), p, np.random.default_rng(1), theta_0)
     train = algorithms.q_learning_alpha if task == "lr" else algorithms.q_learning_lambda
     measures = (f,) if task == "lr" else (f, h)
-    for x in train(*measures, lambda e: x_1, Q, theta_0, memory, p, lambda e: no_log):
+    for x in train(lambda e: (*measures, x_1, p), Q, theta_0, memory, p, lambda e: no_log):
         ends.append(x)
 
     env = gym.Environment(lambda e: (f, x_1, p), 1, task, h)

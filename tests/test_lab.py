@@ -11,6 +11,7 @@ import sys
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -22,14 +23,9 @@ from small_runs import (
 from qgd_np import backend, config
 from qgd_np.lab import command, comparison, flags, presets, report, seeds
 
-VALUE = {"lr": "alpha", "reg": "lambda"}
-EVERY = [(task, name) for name, preset in presets.PRESETS.items() for task in preset.tasks]
-
 
 @both
-def test_a_run_file_ends_with_a_verdict_and_leaves_every_dataset_of_the_contract_in_its_shape(
-    task, small, tmp_path, environment
-):
+def test_a_run_ends_with_a_verdict_and_leaves_every_dataset(task, small, tmp_path, environment):
     K, E, T = 2, 3, 10
     words = [sys.executable, ROOT / f"run_{task}.py", *small, "--episodes", E, "--out", tmp_path]
     words = [*map(str, words), *f"--iterates {K} --iterate-seed 7".split()]
@@ -41,13 +37,12 @@ def test_a_run_file_ends_with_a_verdict_and_leaves_every_dataset_of_the_contract
     assert "Too few" in lines[-4] and "points of test accuracy" in lines[-3]
     assert str(tmp_path / "run.h5") in lines[-2] and "draw" in lines[-1]
     with h5py.File(tmp_path / "run.h5") as file:
-        for name in ("td_loss", "return", "epsilon", "seconds", "q_mean", "test_accuracy"):
-            assert file["train"][name].shape == (E,)
-        for name in ("objective", VALUE[task], "action", "reward"):
-            assert file["train"][name].shape == (E, T)
+        shapes = dict.fromkeys("td_loss return epsilon seconds q_mean test_accuracy".split(), (E,))
+        shapes |= dict.fromkeys(["objective", TASKS[task].value, "action", "reward"], (E, T))
+        assert shapes.items() <= {name: a.shape for name, a in file["train"].items()}.items()
         assert set(file["evaluation"]) == {*TASKS[task].default, "qgd"}
         for policy in file["evaluation"].values():
-            for name in ("objective", "test_accuracy", VALUE[task], "action"):
+            for name in ("objective", "test_accuracy", TASKS[task].value, "action"):
                 assert policy[name].shape == (K, T)
             accepts = (policy["action"][()] == 1).sum(axis=1)
             assert (abs(policy["gradients"][()] - accepts) <= 1).all()
@@ -66,9 +61,7 @@ def test_a_run_file_ends_with_a_verdict_and_leaves_every_dataset_of_the_contract
 
 @pytest.mark.parametrize("words", ["", "--hidden 1 --dqn-hidden 1 --batch 1 --A 1 --B 0"])
 @both
-def test_one_step_is_an_episode_and_no_iterates_are_no_comparison(
-    task, words, call, tmp_path, capsys
-):
+def test_one_step_and_no_iterates_are_a_run(task, words, call, tmp_path, capsys):
     words = ["--steps", 1, "--episodes", 1, "--iterates", 0, *words.split(), "--out", tmp_path]
     assert call(task, *words) == 0
     assert "no comparison" in capsys.readouterr().out and run(tmp_path)["evaluation"] == {}
@@ -92,20 +85,21 @@ def test_a_seed_gives_the_same_bits_and_ten_seeds_ten_runs(task, small):
     assert np.random.get_state()[1].tobytes() == before
 
 
-@both
-def test_a_trace_prints_each_step_of_training_and_of_the_first_unseen_x_1(
-    task, call, tmp_path, capsys
-):
-    words = ["--episodes", 2, "--trace", "--first", 8, "--iterates", 2, "--out", tmp_path]
-    assert call(task, *words) == 0
+@pytest.mark.parametrize("task, value, returns", [
+    ("lr", "alpha", "printed"), ("reg", "lambda", "last"),
+])  # fmt: skip
+def test_a_trace_prints_each_step_asked(task, value, returns, call, tmp_path, capsys):
+    words = ["--episodes", 2, "--trace", "--first", 8, "--iterates", 2, "--returns", returns]
+    assert call(task, *words, "--out", tmp_path) == 0
     text, tree = capsys.readouterr().out, run(tmp_path)
+    assert ("D10" in text) == (returns == "printed")  # where not the last candidate is returned
     blocks = text[text.index("training episode 1") :].split("\n\n")[:3]
     assert "epsilon 1.00" in blocks[0] and "seed 1000" in blocks[2] and "seed 1001" not in text
     for e, block in enumerate(blocks):
         names, *rows = (line for line in block.splitlines()[1:] if "D10" not in line)
         assert len(rows) == 3 and max(map(len, [names, *rows])) <= 160
         for name in ("hyper-parameter objective max objective   slope encoding alignment", "Q half",
-                     "Q accept", "f(x_t)", "reward", "TD loss", f"{VALUE[task]}_t"):  # fmt: skip
+                     "Q accept", "f(x_t)", "reward", "TD loss", f"{value}_t"):  # fmt: skip
             assert name in names
         log, k = (tree["train"], e) if e < 2 else (tree["evaluation"]["qgd"], 0)
         for row, t in zip(rows, (8, 9, 10), strict=True):
@@ -116,14 +110,6 @@ def test_a_trace_prints_each_step_of_training_and_of_the_first_unseen_x_1(
             assert f"{log['objective'][k, t - 2]:.5f}" in cells
             assert e == 2 or f"{log['reward'][k, t - 1]:.2g}" in cells
             assert cells.count("-") == (0 if e < 2 else 2)
-
-
-@pytest.mark.parametrize(("returns", "said"), [("printed", True), ("last", False)])
-def test_the_trace_says_where_not_the_last_candidate_is_returned(
-    returns, said, call, tmp_path, capsys
-):
-    words = ["--episodes", 1, "--trace", "--iterates", 0, "--returns", returns, "--out", tmp_path]
-    assert call("lr", *words) == 0 and ("D10" in capsys.readouterr().out) == said
 
 
 @both
@@ -155,12 +141,11 @@ def test_list_presets_shows_what_each_changes_in_flags_that_are_understood(task,
             assert shown in words or "fig7" in names
 
 
-@pytest.mark.parametrize(("task", "name"), EVERY)
-def test_every_preset_is_a_config_for_each_of_its_runs(task, name):
-    runs = presets.runs(name, task, 3).values()
-    ten = name in presets.TEN_SEEDS
-    wanted = list(range(3, 13)) if ten else [3] * len(runs)
-    assert [config.make(task, change).seed for change in runs] == wanted
+def test_every_preset_is_a_config_for_each_of_its_runs():
+    for task, name in ((task, k) for k, preset in presets.PRESETS.items() for task in preset.tasks):
+        runs = presets.runs(name, task, 3).values()
+        wanted = [*range(3, 13)] if name in presets.TEN_SEEDS else [3] * len(runs)
+        assert [config.make(task, change).seed for change in runs] == wanted, (task, name)
 
 
 def test_the_paper_presets_print_what_section_4_2_prints():
@@ -184,7 +169,7 @@ def test_each_cause_is_one_change_on_top_of_the_papers_rule():
                     "beta_episodes", "epsilon_episodes"}  # fmt: skip
 
 
-def test_runs_of_a_preset_take_their_seeds_and_free_their_images(call, tmp_path, monkeypatch):
+def test_runs_of_a_preset_have_their_seeds_and_free_images(call, tmp_path, monkeypatch, request):
     original, made = command.Problem, []
 
     def watched(*args):
@@ -195,11 +180,9 @@ def test_runs_of_a_preset_take_their_seeds_and_free_their_images(call, tmp_path,
 
     monkeypatch.setattr(command, "Problem", watched)
     words = ["--preset", "fig8", "--seed", 7, "--episodes", 1, "--iterates", 0, "--out", tmp_path]
+    request.addfinalizer(gc.enable)
     gc.disable()
-    try:
-        assert call("lr", *words) == 0 and len(made) == 10
-    finally:
-        gc.enable()
+    assert call("lr", *words) == 0 and len(made) == 10
     assert all(json.loads(run(tmp_path / f"seed-{k}")["config"])["seed"] == k for k in range(7, 17))
 
 
@@ -208,7 +191,14 @@ NAMED = [  # the error names the first flag, which is not to be abbreviated eith
     "--lambda-c -1", "--alpha-c nan", "--f-lb inf", "--iterates -1", "--iterate-seed -1",
     "--seed -1", "--checkpoint-episodes 0", "--label stored --n-steps 2",
 ]  # fmt: skip
-BAD = {words: words.split()[0] for words in NAMED} | {
+LAST = [  # it names the last flag
+    "--seeds 0:2 --gamma 2", "--seeds 0:2 --seed 5", "--seeds 0:2 --controller c.h5",
+    "--seeds 0:2 --trace", "--seeds 0:2 --workers -1", "--c1 1e200 --gap 1e-200",
+    "--controller c.h5 --iterates 0", "--seeds 0:2 --only seed-2",
+]  # fmt: skip
+BAD = {words: words.split()[0] for words in NAMED}
+BAD |= {words: re.search(r".* (--\S+)", words)[1] for words in LAST}
+BAD |= {
     "--preset fig99": "--preset fig99: is not known",
     "--data /no/such/archive": "/no/such/archive",
     "--data EMPTY": "no CIFAR-10 batches",
@@ -218,23 +208,15 @@ BAD = {words: words.split()[0] for words in NAMED} | {
     "--train-size 251": "250 training images",
     "--validation-size 51": "200 training and 51 validation",
     "--episodes 99999999999999999999": "from 1 to 1000000",
-    "--c1 1e200 --gap 1e-200": "--gap",
     "--gamma 2": "--gamma 2.0: must be from 0 to 1",
     "--first 11": "--first 11",
     "--seeds nonsense": "A:B",
     "--seeds=": "A:B",
     "--seeds 3:2": "A < B",
-    "--seeds 0:2 --gamma 2": "--gamma",
-    "--seeds 0:2 --seed 5": "--seed",
-    "--seeds 0:2 --controller c.h5": "--controller",
-    "--seeds 0:2 --trace": "--trace",
-    "--seeds 0:2 --only seed-2": "--only seed-2",
-    "--seeds 0:2 --workers -1": "--workers",
     "--loss hinge": "softmax",
     "--policies armillo": "armillo",
     "--controller /no/such/file.h5": "/no/such/file.h5",
     "--controller EMPTY": "directory",
-    "--controller c.h5 --iterates 0": "--iterates 0",
     "--out FILE/below": "Not a directory",
     "--out FILE": "File exists",
     "--out " + 300 * "x": "File name too long",
@@ -245,15 +227,11 @@ BAD_HERE = {
     "reg": {"--preset fig7": "run_lr.py", "--validation-size 0": "--reward g",
             "--validation-size 0 --reward g --policies all": "and search need"},
 }  # fmt: skip
+BAD_CASES = [(task, *case) for task in TASKS for case in (BAD | BAD_HERE[task]).items()]
 
 
-@pytest.mark.parametrize(
-    ("task", "words", "wanted"),
-    [(task, *case) for task in TASKS for case in (BAD | BAD_HERE[task]).items()],
-)
-def test_bad_input_is_one_line_and_status_2_and_leaves_nothing(
-    task, words, wanted, call, tmp_path, capsys, monkeypatch
-):
+@pytest.mark.parametrize("task, words, wanted", BAD_CASES)
+def test_bad_input_is_one_line(task, words, wanted, call, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "FILE").write_text("mine")
@@ -273,30 +251,28 @@ def test_archives_of_strange_names(call, small, tmp_path):
 
 
 def test_no_gpu_and_too_little_memory_are_one_line(call, tmp_path, capsys, monkeypatch):
-    def no_memory(*_):
-        raise MemoryError("Unable to allocate 7 TiB")
-
+    no_memory = mock.Mock(side_effect=MemoryError("Unable to allocate 7 TiB"))
     monkeypatch.setattr(backend, "cupy", None)
     monkeypatch.setattr(command, "Problem", no_memory)
-    line = refused(call, capsys, "lr", "--device", "gpu", "--out", tmp_path / "out")
-    assert "cupy-cuda12x" in line
-    line = refused(call, capsys, "lr", "--out", tmp_path / "out")
-    assert "7 TiB; ask for fewer images" in line and not content(tmp_path)
+    for more, said in (["--device", "gpu"], "cupy-cuda12x"), ([], "7 TiB; ask for fewer images"):
+        assert said in refused(call, capsys, "lr", *more, "--out", tmp_path / "out")
+    assert not content(tmp_path)
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("preset", ["default", "paper"])
-@both
-def test_divergence_is_a_result_that_is_marked_counted_and_never_remembered(
-    task, preset, call, tmp_path, capsys
-):
-    large = {"lr": ["--alpha-c", 1000], "reg": ["--alpha", 1000, "--lambda-c", 0.03]}[task]
-    words = [*large, "--beta", 10, "--steps", 30, "--episodes", 8, "--preset", preset]
-    assert call(task, *words, "--out", tmp_path) == 0
+@pytest.mark.parametrize("large", [
+    "lr --alpha-c 1000", "lr --alpha-c 1000 --preset paper", "reg --alpha 1000 --lambda-c 0.03",
+    "reg --alpha 1000 --lambda-c 0.03 --preset paper", "reg --alpha 1000 --lambda-c 1e30",
+    "lr --alpha-c 1e30", "lr --alpha-c 1e38 --label stored --n-steps 1",
+])  # fmt: skip
+def test_divergence_is_a_result_that_is_counted(large, call, tmp_path, capsys):
+    task, *words = f"{large} --beta 10 --steps 30 --episodes 8 --out".split()
+    assert call(task, *words, tmp_path) == 0
     end, p = capsys.readouterr().out, config.make(task, json.loads(run(tmp_path)["config"]))
-    log, memory = run(tmp_path)["train"], checkpoint(tmp_path)["memory"]
-    assert all(np.isfinite(memory[name]).all() for name in ("s", "s_next", "r", "y"))
-    assert np.isfinite(log["return"]).all()
+    log, Q, memory = run(tmp_path)["train"], *map(checkpoint(tmp_path).get, ("Q", "memory"))
+    finite = (*map(memory.get, ("s", "s_next", "r", "y")), Q["_theta"], Q["frozen"], log["return"])
+    assert all(np.isfinite(array).all() for array in finite)
+    assert Q["updates"] == np.isfinite(log["reward"]).sum()
     for e, t in enumerate(log["diverged_at"]):
         reached, f = log["action"][e] >= 0, log["objective"][e]
         assert reached.sum() == (t or 30) and reached[: t or 30].all()
@@ -305,7 +281,7 @@ def test_divergence_is_a_result_that_is_marked_counted_and_never_remembered(
     diverged, rejected = (log["diverged_at"] > 0).sum(), log["rejected"][-1]
     counted = f"iverged: {diverged} of 8 episodes; {rejected} updates" in end
     assert counted == (diverged + rejected > 0)
-    assert counted or (task, preset) == ("lr", "default")  # a saturated net, large and finite
+    assert counted or large == "lr --alpha-c 1000"  # a saturated net, large and finite
 
 
 @both
@@ -320,9 +296,7 @@ def test_a_controller_is_evaluated_without_training(task, call, straight, tmp_pa
 
 
 @both
-def test_a_shipped_controller_has_a_bare_name_works_at_other_sizes_and_brings_its_first_step(
-    task, call, tmp_path
-):
+def test_a_shipped_controller_works_at_other_sizes_with_its_first_step(task, call, tmp_path):
     words = ["--train-size", 120, "--hidden", 6, 5, "--validation-size", 0, "--steps", 20]
     own = config.make(task, {"steps": 20}).asked_from(1)
     for more, first in (([], own), (["--first", 3], 3)):
@@ -334,9 +308,7 @@ def test_a_shipped_controller_has_a_bare_name_works_at_other_sizes_and_brings_it
 
 
 @both
-def test_several_controllers_are_compared_each_under_its_files_name(
-    task, call, copied, tmp_path, capsys
-):
+def test_several_controllers_are_compared_by_name(task, call, copied, tmp_path, capsys):
     here = copied(task)
     paths = [here / "controller.h5", here / "other.h5", tmp_path / "again" / "controller.h5"]
     paths[2].parent.mkdir()
@@ -406,9 +378,13 @@ def test_each_seed_is_a_process_with_its_share_of_the_cores_and_fails_alone(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "run_lr.py")])
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    monkeypatch.setattr(seeds, "finish", lambda a, names: print("finish", *names))
+    monkeypatch.setattr(
+        seeds, "finish", lambda paths, *_: print("finish", *(p.parent.name for p in paths))
+    )
     monkeypatch.setattr(seeds, "local_process", refuse_one)
-    a = SimpleNamespace(workers=workers, quiet=True)
+    a = SimpleNamespace(
+        workers=workers, quiet=True, out=tmp_path, preset="default", no_figures=True
+    )
     assert seeds.run_seeds(a, ["--M", "3"], {f"seed-{k}": 2 for k in range(4)}) == 2
     for k in (0, 2, 3):
         wanted = f"{threads} {threads} --M 3 --resume --no-figures --only seed-{k}"
@@ -431,7 +407,7 @@ def tree_of(task="lr", train=None, **accuracies):
     return tree | ({"train": train} if train else {})
 
 
-def test_the_table_has_means_deviations_gradients_and_paired_differences():
+def test_the_table_has_means_deviations_gradients_errors_and_paired_differences():
     tree = tree_of(qgd=[0.2, 0.3, 0.5], gd=[0.1, 0.2, 0.3], armijo=[0.1, np.nan, 0.1])
     lines = report.table(tree, ["gd", "armijo"]).splitlines()
     assert [line.split()[0] for line in lines[-3:]] == ["gd", "armijo", "qgd"]
@@ -439,9 +415,6 @@ def test_the_table_has_means_deviations_gradients_and_paired_differences():
     assert lines[-3].endswith("+13.3 on 3 of 3") and lines[-2].endswith("diverged")
     text = report.table(tree_of(gd=[0.1], qgd=[0.2]), ["gd"])
     assert "+-" not in text and "+10.0 on 1 of 1" in text
-
-
-def test_the_table_of_the_coefficient_shows_the_errors_and_several_controllers_a_row_each():
     runs = {"gd": [0.1, 0.2], "qgd": [0.2, 0.3], "qgd other": [0.0, 0.1]}
     lines = report.table(tree_of("reg", **runs), ["gd"]).splitlines()
     assert "train error" in lines[2] and "validation error" in lines[2] and "0.8500" in lines[3]
@@ -463,3 +436,33 @@ def test_the_verdict_names_the_best_other_policy_and_how_far_it_is():
     accuracies = dict(gd=[0.1, 0.2], armijo=[0.31, 0.36], step=[np.nan, 1.0], qgd=[0.3, 0.4])
     text = report.verdict(tree_of(**accuracies))
     assert "1.5 points of test accuracy above armijo" in text and "on 1 of 2 x_1" in text
+
+
+def of_seed(loss, q=(1.0,), rejected=0):
+    """A run's tree with this TD loss and mean Q over its episodes, and two greedy steps."""
+    train = {"td_loss": np.array(loss, float), "q_mean": np.resize(q, len(loss)).astype(float),
+             "rejected": np.full(len(loss), rejected)}  # fmt: skip
+    tree = tree_of("lr", train, qgd=[0.3, 0.5], gd=[0.1, 0.3])
+    tree["evaluation"]["qgd"] |= {"action": np.array([[1, 0], [1, 1]]), "alpha": np.ones((2, 20))}
+    return tree
+
+
+@pytest.mark.parametrize("exploded, loss, rejected", [
+    (True, [1] * 10 + [0.01] * 5 + [0.9] * 5, 0), (False, [1] * 10 + [0.1] * 5 + [0.9] * 5, 0),
+    (False, [1] * 10 + [0.1] * 5 + [0.9] + [0.1] * 4, 0), (True, [1] * 20, 1),
+    (True, [1] * 19 + [np.inf], 0), (True, [1] * 10 + [np.nan] * 10, 0),
+])  # fmt: skip
+def test_a_loss_that_rose_tenfold_or_left_the_finite_numbers_explodes(exploded, loss, rejected):
+    assert report.convergence(of_seed(loss, rejected=rejected)["train"])["explodes"] is exploded
+
+
+def test_the_measures_of_several_runs_by_hand_and_their_table():
+    tree = of_seed([4] * 5 + [1] * 10 + [2] * 5, [5] * 15 + [10, 9, 11, 10, 10])
+    tree["evaluation"]["qgd"]["alpha"][:] = 0.5 ** np.arange(20)
+    m = report.measures(tree)
+    assert list(m.values()) == pytest.approx([20, 2, 20, 100, 0, False, 75, 2, 2, 0.4, 0.2])
+    text = report.overview([("all", tree), ("paper", of_seed([1] * 10)), ("paper", tree)])
+    *_, head, first, second, count = text.splitlines()
+    assert head.split()[-4:] == ["f", "accuracy", "above", "gd"] and "settled on 1 of 3" in count
+    assert first.split()[0] == "all" and "0 of 2" in second and "0,2" in second
+    assert second.split()[1] == "10" and second.split()[-1] == "0.2"  # medians

@@ -201,15 +201,21 @@ def test_train_is_algorithm_3_with_the_reward_in_the_problems_units():
     changes = {name: value for name, value in SMALL.items() if name != "progress"}
     trained = qgd_np.train((Function(f, g), x0), alpha_c=1e-3, **SMALL)
     problems = Problems((Function(f, g), x0), 1e-3, changes)
-    line, p = problems.turn(0)
+    line, _, p = problems.episode(0)
     shipped = qgd_np.minimize(f, x0, jac=g, alpha_c=1e-3, maxiter=20)
     assert p.gap == 0.1 * shipped.fun and p.c1 == p.c2 == 0.01 * shipped.fun and p.f_lb == 0
     streams = [np.random.default_rng([0, k]) for k in range(3)]
     Q = DQN((6, 32, 16, 2), p, streams[1])
     theta_0 = Q.net.initialise(streams[0], np.float64)
-    learn = algorithms.q_learning_alpha(line, lambda e: line.point(x0), Q, theta_0,
-                                        Memory(p, streams[2]), replace(p, starts=1),
-                                        lambda e: lambda *step: None)  # fmt: skip
+    p = replace(p, starts=1)
+    learn = algorithms.q_learning_alpha(
+        lambda e: (line, line.point(x0), p),
+        Q,
+        theta_0,
+        Memory(p, streams[2]),
+        p,
+        lambda e: lambda *step: None,
+    )
     ends = [line(x) for x in learn]
     assert Q.theta.tobytes() == trained.Q.theta.tobytes()
     assert trained.log["objective"][:, -1].tolist() == ends

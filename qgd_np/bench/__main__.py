@@ -7,7 +7,6 @@ import pstats
 import sys
 import timeit
 from importlib.util import find_spec
-from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from .. import backend, files
 from ..algorithms import q_gradient_descent_alpha, q_learning_alpha
 from ..config import make
 from ..dqn import DQN, Memory
-from ..fast.line import blocks
 from ..fast.objective import Objective
 from ..lab.device import blas_threads, choose, describe, synchronize
 from ..lab.flags import Parser, count, one_line
@@ -33,10 +31,7 @@ def measure(n, device, episodes):
     f = Objective(MLP(SIZES), *(backend.to_device(a, device) for a in (images, labels)))
     x = f.point(f.net.initialise(rng))
     row = episode_times(f, x, episodes) | step_times(f, x, device)
-    row["half floor"] = row["pass"] + row["calls"]
-    row["episode floor"] = T / 2 * row["accept floor"] + T * row["pass"]
-    for name in ("half", "accept", "episode", "DQN update"):
-        row[f"{name} / floor"] = row[name] / row[f"{name} floor"]
+    row["accept / products"] = row["accept"] / row["its two products"]
     for kind in ("naive", "torch"):  # f and its gradient at x_1, and at every candidate
         row[f"{kind} episode"] = (T + 1) * row[f"{kind} step"]
         row[f"{kind} / episode"] = row[f"{kind} episode"] / row["episode"]
@@ -54,10 +49,10 @@ def step_times(f, x, device):
     """Half step, turn of lambda (a half or 1.25 in Algorithm 2), accept, naive step; the floors.
 
     Floors: of an accept its two products; of a half step one pass over its arrays of n x q, two
-    read and one written, and its bare calls, the sigmoid and three products with the second layer.
+    read and one written.
     """
     xp, layer, d = backend.namespace(f.delta), f.layer, -f.gradient(x)
-    value, (W, _), (V, _) = iter(np.linspace(0.1, 0.05, 99)), *f.net.layers(x.x + 0)
+    value, (W, _), _ = iter(np.linspace(0.1, 0.05, 99)), *f.net.layers(x.x + 0)
     direction = (layer.images, W) if layer.gram is None else (layer.gram, f.delta)  # n columns
 
     def accept():
@@ -70,22 +65,14 @@ def step_times(f, x, device):
         xp.matmul(layer.images.T, f.delta, out=W)
         xp.matmul(*direction, out=layer.DZ)
 
-    def calls():
-        for rows in blocks(f.delta):
-            A = xp.tanh(layer.Zbar[rows], out=layer.room[: len(f.delta[rows])])
-            Z = A @ V
-            xp.matmul(A.T, Z)
-            xp.matmul(Z, V.T, out=f.delta[rows])
-
     timed = {
         "half": lambda: f.observe(x + next(value) * d, d, d),
         "turn": lambda: f.observe(x + 0.01 * d, d, d, next(value)),
         "accept": accept,
         "naive step": lambda: f.gradient(f.point(x.x + 0)),
         "torch step": torch_step(layer.images, device) if find_spec("torch") else None,
-        "accept floor": products,  # from here on, what the line knows is overwritten
+        "its two products": products,  # from here on, what the line knows is overwritten
         "pass": lambda: xp.add(layer.Zbar, layer.DZ, out=f.delta),
-        "calls": calls,
     }
     return {name: best_of(step, device) if step else np.nan for name, step in timed.items()}
 
@@ -117,23 +104,14 @@ def episode_times(f, x, episodes):
     theta_0, log = Q.net.initialise(rng, float), lambda e: Log(lambda x, alpha: f(x), x, Q, p)
     one = best_of(lambda: q_gradient_descent_alpha(f, x, halves, p, log(1)), repeats=1)
     with cProfile.Profile(builtins=False) as profile:  # slows what is outside of f and Q most
-        list(q_learning_alpha(f, lambda e: x, Q, theta_0, memory, p, log))
+        list(q_learning_alpha(lambda e: (f, x, p), Q, theta_0, memory, p, log))
     stats, own = pstats.Stats(profile), ("_numbers", "gradient", "act", "update")
     inside = sum(entry[3] for (*_, name), entry in stats.stats.items() if name in own)
-    layers = [(rng.random((p.batch, q)), rng.normal(size=(q, r))) for q, r in pairwise(Q.net.sizes)]
-
-    def floor():
-        for A, W in layers:
-            for _ in range(3):  # Q of s, and of s' by theta and by the target network
-                Z = np.tanh(A @ W)
-            A.T @ Z, Z @ W.T
-
     return {
         "episode": one,
         f"{RUN} episodes of training": 1e3 * RUN * stats.total_tt / episodes,
         "share outside f and Q": 1 - inside / stats.total_tt,
         "DQN update": best_of(lambda: Q.update(memory, memory.sample(p.batch)), repeats=500),
-        "DQN update floor": best_of(floor, repeats=500),
     }
 
 

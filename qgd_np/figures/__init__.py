@@ -5,9 +5,9 @@ from pathlib import Path
 
 import matplotlib
 
-from . import causes, patterns
+from . import patterns
 from .drawing import STYLE, load, save
-from .pictures import comparison, objective_net, rule, training
+from .pictures import causes, comparison, objective_net, rule, training
 
 EVERY = {  # {picture: (what a run must hold for it, function of the runs that do)}
     "training": ("train", training),
@@ -21,26 +21,18 @@ OWN = dict.fromkeys(LOSSES, ("train", partial(training, panels=1)))  # of a pres
 OWN |= dict.fromkeys(("fig3", "fig4"), ("train", objective_net))
 OWN |= dict.fromkeys(("fig10", "fig11"), ("evaluation", comparison))
 OWN |= {f"fig{k + 6}": ("evaluation", partial(patterns.several, wanted=k)) for k in (1, 2, 3)}
-OWN |= {"causes": ("evaluation", causes.picture), "seeds": ("train", partial(training, panels=3))}
-TABLES = {"causes": causes.table} | dict.fromkeys(("fig7", "fig8", "fig9"), patterns.table)
+OWN |= {"causes": ("evaluation", causes), "seeds": ("train", partial(training, panels=3))}
 
 
 def draw(files, preset, out, small=False):
     """Draw the pictures of a preset from its run files into the folder out; return their paths.
 
-    A preset with a table prints it. Where no run holds its picture, those of "default" are drawn.
+    Where no run holds the picture of the preset, those of "default" are drawn.
     """
     runs = sorted(map(load, files), key=lambda run: (len(run.folder.name), run.folder.name))
     paths = []
     for name, (part, figure) in ({preset: OWN[preset]} if preset in OWN else EVERY).items():
         if holding := [run for run in runs if getattr(run, part)]:
-            if preset in TABLES:
-                print(TABLES[preset](holding))
             with matplotlib.rc_context(STYLE):
                 paths.append(save(figure(holding), Path(out) / f"{name}.png", small))
     return paths or (draw(files, "default", out, small) if preset in OWN else [])
-
-
-def several(files, out):
-    """Draw the trainings of several seeds and what they end at; return the picture's path."""
-    return draw(files, "seeds", out)

@@ -6,6 +6,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from scipy.spatial import cKDTree
 
+from ..lab import report
+from ..lab.presets import CAUSES
 from ..mlp import MLP
 from . import drawing
 from .drawing import BLUE, GREEN, OBJECTIVE, canvas, curve, plain, scale
@@ -134,4 +136,23 @@ def rule(runs):
         ax.label_outer()
     patches = [Patch(color=c, label=k) for c, k in zip(ACTIONS, run.dqn["actions"], strict=False)]
     fig.legend(handles=patches, loc="outside right center", title="action")
+    return fig
+
+
+def causes(runs):
+    """Why the paper's DQN does not converge: a dot a seed, bars at medians, crosses: exploded."""
+    note = f"{runs[0].p.episodes} episodes a run; dots: training seeds, bars: their median"
+    title = "Does the paper's DQN converge? Its rule, and one change at a time"
+    fig = canvas(runs, title, note + ", crosses: exploded")
+    found = report.several((run.folder.name, vars(run)) for run in runs)
+    rows = {row: found[row] for row in CAUSES if row in found} or found
+    colours = dict.fromkeys(rows, drawing.GREY) | {"paper": BLUE, "all": drawing.RED}
+    names = ("TD error, %", "max-Q ranges by, %", "accepts, %", "accuracy")
+    for ax, name in zip(fig.subplots(1, 4, sharey=True), names, strict=True):
+        values = [value for m in rows.values() for value in m[name] if 0 < value < np.inf]
+        if name in names[:2] and values and max(values) > 10 * min(values):
+            ax.set_xscale("log")
+        each = [(row, m[name], colours[row], ":", m["explodes"]) for row, m in rows.items()]
+        drawing.dots(ax, each, np.median)
+        ax.set(title=name)
     return fig

@@ -18,7 +18,7 @@ from ..files import interrupts
 from ..images import load
 from . import device, flags, presets
 from .comparison import controller_tree, evaluate, load_controllers
-from .report import draw, table, tracer, verdict
+from .report import finish, table, tracer, verdict
 from .seeds import run_seeds
 from .training import Problem, Training
 
@@ -146,11 +146,7 @@ def make_runs(task, configs, a):
             print(f"-- {name}")
         paths.append(one_run(task, p, name, a))
         gc.collect()  # f and its points hold each other: free the images before the next run
-    if a.no_figures:
-        return print(f"to draw it: python -m qgd_np.figures {a.out}")
-    pictures = draw(paths, a.preset, a.out / (a.only or ""))
-    first = [path for path in pictures if path.stem == "comparison"] + [*pictures, *paths]
-    print(f"open first: {first[0]}")
+    finish(paths, a.preset, a.out / (a.only or ""), a.no_figures)
 
 
 def one_run(task, p, name, a):

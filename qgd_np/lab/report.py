@@ -1,9 +1,12 @@
-"""What a run prints: its progress, every step for a reader, the table, the verdict."""
+"""What is printed: every step for a reader, the table and verdict of a run, a table of several."""
 
 import numpy as np
 
-from ..environment import ACTIONS, FEATURES
-from .training import convergence
+from .. import files
+from ..environment import ACCEPT, ACTIONS, FEATURES
+
+PATTERNS = {1: "pattern 1", 2: "pattern 2", 3: "pattern 3", 0: "none of the three"}
+RESET, DECREASED, ALMOST_ZERO = -0.25, -0.4, -5.0  # log2(alpha / alpha_c)
 
 
 def tracer(task, p, heading):
@@ -74,23 +77,50 @@ def margin(ours, theirs):
     return f"{points.mean():+.1f} on {(points > 0).sum()} of {len(points)}"
 
 
+def convergence(train):
+    """What the last quarter of its episodes says of a training, {heading: number}.
+
+    max-Q: the mean of max_a Q over the held-out states; ranges by: (max - min) / |mean|. TD error:
+    the root mean square one, of that mean. changes by: how far the TD loss lies above that of the
+    third quarter, and the standard error of this. A training explodes if the loss ends above ten
+    times that of its lowest quarter, is not finite, or if an update was not taken (D23).
+    """
+    loss, E = train["td_loss"], len(train["td_loss"])
+    quarter = -(-E // 4)
+    third = loss[-2 * quarter : -quarter] if E > quarter else np.nan * loss
+    last, q = loss[-quarter:], train["q_mean"][-quarter:]
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        lowest = min(part.mean() for part in np.array_split(loss, min(4, E)))
+        grown = last.mean() > 10 * lowest or train["rejected"][-1] > 0
+        error = np.hypot(last.std(), third.std()) / np.sqrt(quarter) / third.mean()
+        return {
+            "max-Q ranges by, %": 100 * np.ptp(q) / abs(q.mean()),
+            "TD loss": last.mean(),
+            "TD error, %": 100 * np.sqrt(2 * last.mean()) / abs(q.mean()),
+            "changes by, %": 100 * (last.mean() / third.mean() - 1),
+            "+-": 100 * error,
+            "explodes": bool(grown or not np.isfinite(loss).all()),
+        }
+
+
 def settled(train):
-    """Whether a training has settled; the range of max-Q, the TD loss and its change as text."""
-    drift, loss, change, error = convergence(train)
-    good = len(train["return"]) >= 8 and drift < 1 and abs(change) < 10
-    return good, f"{drift:.2g} %", f"{loss:.2g}", f"{change:+.1f} +- {error:.1f} %"
+    """Whether max-Q ranges by less than 1 % and the TD loss changes by less than 10 %."""
+    m = convergence(train)
+    enough = len(train["td_loss"]) >= 8
+    return enough and m["max-Q ranges by, %"] < 1 and abs(m["changes by, %"]) < 10
 
 
 def verdict(tree):
     """Sentences computed from a run: did the training settle, and how does it compare."""
     runs, text = tree["evaluation"], []
     if train := tree.get("train"):
-        E, (good, drift, _, change) = len(train["return"]), settled(train)
+        E, m = len(train["return"]), convergence(train)
         diverged, rejected = (train["diverged_at"] > 0).sum(), train["rejected"][-1]
         said = f"Too few episodes, {E}, to say whether the training settles."
         if E >= 8:
-            said = (f"The training has {'' if good else 'NOT '}settled: over its last quarter "
-                    f"max-Q ranges by {drift} and the TD loss changes by {change}.")  # fmt: skip
+            said = (f"The training has {'' if settled(train) else 'NOT '}settled: over its last "
+                    f"quarter max-Q ranges by {m['max-Q ranges by, %']:.2g} % and the TD loss "
+                    f"changes by {m['changes by, %']:+.1f} +- {m['+-']:.1f} %.")  # fmt: skip
         text.append(said)
         if diverged or rejected:
             text.append(f"Diverged: {diverged} of {E} episodes; {rejected} updates not taken.")
@@ -105,10 +135,72 @@ def verdict(tree):
     return "\n".join(text)
 
 
-def draw(paths, preset, out):
-    """Draw the pictures of these run files into the folder out; returns their paths."""
+def pattern_of(alpha):
+    """Return which pattern of section 4.4 a curve alpha_2, ..., alpha_{T+1} (T,) shows, 0: none.
+
+    1 is small at first, then reset for the rest; 2 decreases to almost zero and stays there; 3
+    decreases, is reset, and decreases near the end. A level is the mean of log2(alpha / alpha_c)
+    over a tenth of the episode: 0 for accepts only, -1/2 for half and accept in turn. Fewer than
+    ten steps and an episode that diverged show none.
+    """
+    if len(alpha) < 10 or not np.isfinite(alpha).all() or alpha.max() <= 0:
+        return 0
+    tenths = np.array_split(np.log2(np.maximum(alpha, 1e-300) / alpha.max()), 10)
+    level = np.array([tenth.mean() for tenth in tenths])
+    if level[:3].min() < DECREASED and np.median(level[4:8]) > RESET:
+        return 3 if level[8:].min() < DECREASED else 1
+    return 2 if tenths[-1].max() < ALMOST_ZERO else 0
+
+
+def measures(tree):
+    """What a run ended at, {heading: number}: its training, and its greedy DQN on all x_1."""
+    runs, found = tree["evaluation"], convergence(tree["train"]) if tree.get("train") else {}
+    if runs:
+        final = {name: run["test_accuracy"][:, -1].mean() for name, run in runs.items()}
+        found["accepts, %"] = 100 * (runs["qgd"]["action"] == ACCEPT).mean()
+        if "alpha" in runs["qgd"]:
+            shown = [pattern_of(alpha) for alpha in runs["qgd"]["alpha"]]
+            found["pattern"] = max(shown, key=shown.count)
+        found |= {"f": runs["qgd"]["objective"][:, -1].mean(), "accuracy": final.pop("qgd")}
+        found |= {f"above {name}": found["accuracy"] - other for name, other in final.items()}
+    return found
+
+
+def several(runs):
+    """Return {name: {heading: its values in those of the runs [(name, tree)] with this name}}."""
+    rows = {}
+    for name, tree in runs:
+        for heading, value in measures(tree).items():
+            rows.setdefault(name, {}).setdefault(heading, []).append(value)
+    return rows
+
+
+def overview(runs):
+    """A table of several runs [(name, tree)]: medians over those of a name, and counts."""
+    rows, lines = several(runs), []
+    headings = [*dict.fromkeys(heading for row in rows.values() for heading in row)]
+    for name, row in rows.items():
+        texts = {heading: f"{np.median(values):.3g}" for heading, values in row.items()}
+        if "explodes" in row:
+            texts["explodes"] = f"{sum(row['explodes'])} of {len(row['explodes'])}"
+        if "pattern" in row:
+            texts["pattern"] = ",".join(map(str, row["pattern"]))
+        lines.append([name, *(texts.get(heading, "-") for heading in headings)])
+    good = [settled(tree["train"]) for _, tree in runs if "train" in tree]
+    about = "the last quarter of the training, and the greedy DQN; pattern 0: none of the three"
+    return (f"\n{runs[0][1]['data']}; {about}\n{aligned(['run', *headings], lines)}\n"
+            f"The training has settled on {sum(good)} of {len(good)}.")  # fmt: skip
+
+
+def finish(paths, preset, out, no_figures):
+    """Print the table of several runs, draw their pictures, and say which to open first."""
+    if len(paths) > 1:
+        print(overview([(path.parent.name, files.read(path)) for path in paths]))
+    if no_figures:
+        return print(f"to draw it: python -m qgd_np.figures {out}")
     from .. import figures  # matplotlib is slow to import
 
     pictures = figures.draw(paths, preset, out)
     print(*(f"picture  {path}" for path in pictures), sep="\n")
-    return pictures
+    first = [path for path in pictures if path.stem == "comparison"] + [*pictures, *paths]
+    print(f"open first: {first[0]}")

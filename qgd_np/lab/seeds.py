@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm
 
-from .. import files
-from .report import aligned, draw, margin, settled, spread
+from .report import finish
 
 
 def run_seeds(a, argv, episodes):
@@ -47,7 +46,9 @@ def run_seeds(a, argv, episodes):
             for child in [*running]:
                 child.terminate()
             raise
-    finish(a, [name for name in episodes if name not in failed])
+    paths = [a.out / name / "run.h5" for name in episodes if name not in failed]
+    if paths:
+        finish(paths, a.preset if "/" in next(iter(episodes)) else "seeds", a.out, a.no_figures)
     if failed:
         print(f"error: {', '.join(failed)} failed; the messages stand above", file=sys.stderr)
     return 2 if failed else 0
@@ -60,23 +61,3 @@ def local_process(words, threads):
         [sys.executable, sys.argv[0], *words], env=os.environ | dict.fromkeys(names, str(threads)),
         text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-
-
-def finish(a, names):
-    """Print a table of the runs that are done, a row each, and draw them in one picture."""
-    paths, rows, good = [a.out / name / "run.h5" for name in names], [], 0
-    others = [name for name in a.policies if name != "qgd"]
-    headings = ["last quarter:", "max-Q ranges by", "TD loss", "changes by", "f at the end"]
-    headings += ["test accuracy", *(f"above {other}" for other in others)]
-    for name, tree in zip(names, map(files.read, paths), strict=True):
-        (settles, *cells), runs = settled(tree["train"]), tree["evaluation"]
-        good += settles
-        if runs:
-            cells += [spread(runs["qgd"][k][:, -1]) for k in ("objective", "test_accuracy")]
-            cells += [margin(runs["qgd"], runs[other]) for other in others]
-        rows.append([name, *cells])
-    if rows:
-        print(f"\n{tree['data']}\n{aligned(headings[: len(rows[0])], rows)}")
-        print(f"The training has settled on {good} of {len(rows)}.")
-    if rows and not a.no_figures:
-        draw(paths, a.preset if "/" in names[0] else "seeds", a.out)

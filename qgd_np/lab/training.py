@@ -209,19 +209,3 @@ class Scripted:
         """a_t."""
         self.t += 1
         return self.rule(self.t)
-
-
-def convergence(train):
-    """(drift, loss, change, error) of /train over the last quarter of the episodes.
-
-    drift: how far the mean max-Q ranges, (max - min) / |mean|; loss: the mean TD loss; change: how
-    far it lies above that of the third quarter, with its standard error over the episodes. All but
-    the loss in %.
-    """
-    loss, quarter = train["td_loss"], -(-len(train["td_loss"]) // 4)
-    third = loss[-2 * quarter : -quarter] if len(loss) > quarter else np.nan * loss
-    last, q = loss[-quarter:], train["q_mean"][-quarter:]
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        drift, change = np.ptp(q) / abs(q.mean()), last.mean() / third.mean() - 1
-        error = np.hypot(last.std(), third.std()) / np.sqrt(quarter) / third.mean()
-        return 100 * drift, last.mean(), 100 * change, 100 * error

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import config
 from ..algorithms import plain_steps_alpha, plain_steps_lambda
-from ..environment import ACCEPT, ACTIONS, FEATURES, HALF, Features, ending, returned
+from ..environment import ACCEPT, ACTIONS, FEATURES, HALF, Features, descent, ending, returned
 from ..images import load
 from ..lab.training import START, Problem
 from .problems import Problems
@@ -37,36 +37,39 @@ class Environment(gymnasium.Env):
         super().reset(seed=seed)
         e = (options or {}).get("episode", self.np_random.integers(self.starts))
         f, x_1, p = self.f, _, self.p = self.episode(int(e))
-        self.value_c, rate, steps = p.alpha_c, p.alpha_c, plain_steps_alpha
-        if self.reg:
-            self.value_c, rate, steps = p.lambda_c, p.alpha, plain_steps_lambda
-        x, d_before, F, self.t = steps(f, x_1, p, p.asked_from(p.M), lambda *step: None)
-        self.features = Features(f, F, d_before, self.value_c, rate, p.M)
-        return self._moved(x, x, -f.gradient(x, self._lam(self.value_c)), self.value_c), {}
+        self.value_c, rate = (p.lambda_c, p.alpha) if self.reg else (p.alpha_c, p.alpha_c)
+        steps = plain_steps_lambda if self.reg else plain_steps_alpha
+        x, self.d, F, self.t = steps(f, x_1, p, p.asked_from(p.M), lambda *step: None)
+        maps = {} if self.reg else {"map": p.map}
+        self.features = Features(f, F, self.d, self.value_c, rate, p.M, **maps)
+        return self._moved(x, x, self._direction(x, self.value_c), self.value_c), {}
 
     def step(self, a):
         """Lines 9 to 18 of Algorithm 3, 9 to 20 of 4: s_{t+1}, r_{t+1}, over, False, {f: f(x*)}."""
-        f, p, m, x_t, lam_t = self.f, self.p, self.m or self.f, self.x, self._lam(self.value)
+        f, p, m, x_t, lam_t = self.f, self.p, self.m or self.f, self.x, self.reg * self.value
+        if a == ACCEPT and not self.reg and self.features.gradients == p.gradients:  # D37
+            return self.s, 0.0, True, False, {"f": f(self.x_star)}
+        unit = f(self.xbar) if p.unit == "base" and not self.reg else 1.0  # D39
         xbar, d, value = self.xbar, self.d, self.value / 2 if a == HALF else 1.25 * self.value
         if a == ACCEPT:
-            xbar, d, value = x_t, -f.gradient(x_t, lam_t), self.value_c
+            xbar, d, value = x_t, self._direction(x_t, lam_t), self.value_c
         x = xbar + (p.alpha if self.reg else value) * d
         self.x_star = returned(x_t, x, xbar, f, p)
         s = self._moved(x, xbar, d, value)
         c, judged = (p.c2, xbar) if a == ACCEPT else (p.c1, x)
-        r = c / max(m(judged, lam_t) - p.f_lb, p.gap)
-        f_x = f(x, self._lam(value))
-        r, _ = ending(self.t, r, f_x, m(self.x_star, lam_t), p)
-        over = self.t == p.steps or not math.isfinite(f_x)
+        r = c / max(m(judged, lam_t) / unit - p.f_lb, p.gap)
+        r, _ = ending(self.t, r, f(x, self.reg * value), m(self.x_star, lam_t) / unit, p)
+        over = self.t == p.steps or not math.isfinite(f(x, self.reg * value))
         self.t += 1
         return s, r, over, False, {"f": f(self.x_star)}
 
-    def _lam(self, value):
-        return value if self.reg else 0.0
+    def _direction(self, x, lam):
+        return -self.f.gradient(x, lam) if self.reg else descent(self.f, x, self.d, self.p)
 
     def _moved(self, x, xbar, d, value):
         self.x, self.xbar, self.d, self.value = x, xbar, d, value
-        return self.features(x, d, lam=value) if self.reg else self.features(x, d, value)
+        self.s = self.features(x, d, lam=value) if self.reg else self.features(x, d, value)
+        return self.s
 
 
 def on_images(task="lr", data="auto", **changes):
@@ -75,14 +78,15 @@ def on_images(task="lr", data="auto", **changes):
     problem = Problem(load(data, p.train_size, p.validation_size), p)
     x_1 = functools.lru_cache(p.starts or 1)(lambda k: problem.iterate(p.seed, START, k))
     m = problem.errors["validation"] if task == "reg" and p.reward == "error" else None
-    episode = lambda e: (problem.f, x_1(e % p.starts if p.starts else e), p)  # noqa: E731
+    turn = lambda e: e % p.starts if p.starts else e  # noqa: E731
+    episode = lambda e: (problem.f, x_1(turn(e)), p.of_episode(e))  # noqa: E731
     return Environment(episode, p.starts or config.LARGEST, task, m)
 
 
 def on_problems(problems, alpha_c=None, **changes):
     """The environment in which `train` trains, with the same arguments."""
     problems = Problems(problems, alpha_c, changes)
-    return Environment(lambda e: problems.all[e % len(problems.all)], len(problems.all))
+    return Environment(problems.episode, len(problems.all))
 
 
 class Policy:

@@ -9,6 +9,7 @@ import numpy as np
 from .. import config
 from ..algorithms import q_gradient_descent_alpha
 from ..environment import returned
+from ..lab.comparison import BROUGHT
 from ..lab.training import Log
 from .problems import LineFunction
 from .train import Controller, load
@@ -99,8 +100,9 @@ def minimize(fun, x0, args=(), jac=None, hess=None, hessp=None, bounds=None, con
         raise ValueError(f"lower={lower}: must be below every value of f, and f(x0) = {value}")
     rate = known.alpha_c if alpha_c is None else alpha_c
     how = "" if alpha_c is not None else " of the training" if rate else " found near x0"
-    changes = {"M": known.p.M, "first": known.p.first if first is None else first,
-               "steps": 100 if maxiter is None else maxiter}  # fmt: skip
+    changes = {name: getattr(known.p, name) for name in (*BROUGHT, "map")}
+    changes |= {"steps": 100 if maxiter is None else maxiter}
+    changes |= {} if first is None else {"first": first}
     p = config.make("lr", changes, {"alpha_c": f.starting_rate(x_1) if rate is None else rate})
 
     log = Steps(f, x_1, known.Q, p, calling(callback, OptimizeResult), tol)

@@ -71,7 +71,7 @@ class LineFunction:
         alignment = float(alignment * np.sign(d.scale * d_before.scale))
         if x.vector is not v or self.taken[0] is x:
             return self(x), d.scale * float(v @ self.gradient(x).vector), alignment
-        alpha, at_xbar = x.scale / d.scale, d.scale * float(v @ v)  # v is the gradient at xbar
+        alpha, at_xbar = x.scale / d.scale, d.scale * float(v @ self.gradient(x.base).vector)
         return self(x), 2 * (self.value(x) - self.value(x.base)) / alpha - at_xbar, alignment
 
     @quiet
@@ -114,7 +114,7 @@ class Problems:
             if alpha_c is None and isinstance(f, LineFunction):
                 limit, rates = f(x_1), f.starting_rate(x_1) / 2.0 ** np.arange(20)
             self.all.append((f, *self._prepared(f, x_1, rates, limit, k)))
-        self.turn(0)
+        self.episode(0)
 
     def _prepared(self, f, x_1, rates, limit, k):
         """x_1 and the config of problem k: the first rate whose plain steps end below the limit."""
@@ -133,10 +133,10 @@ class Problems:
         units = {name: unit * getattr(p, name) for name in ("c1", "c2", "f_lb", "gap")}
         return x_1, replace(p, **units)
 
-    def turn(self, e):
-        """Make the problem of episode e the present one; return its f and its config."""
-        self.f, _, p = self.all[e % len(self.all)]
-        return self.f, p
+    def episode(self, e):
+        """The f, x_1 and config of episode e; f is the present one from here on."""
+        self.f, x_1, p = self.all[e % len(self.all)]
+        return self.f, x_1, p
 
     def iterate(self, seed, stream, k=0):
         """The x_1 of problem k."""

@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from dataclasses import replace
 
 from .. import __version__, config, files
 from ..algorithms import q_gradient_descent_alpha, q_learning_alpha
@@ -39,17 +38,14 @@ def load(name):
     return Controller(Q, p, tree.get("alpha_c") or None, tree.get("train"))
 
 
-def learn(problems, x_1, Q, theta_0, memory, p, logs, e_1):
+def learn(problems, x_1, *rest):
     """Algorithm 3 on each problem in turn, an episode at a time."""
-    Q.theta = theta_0
-    for e in range(e_1, p.episodes + 1):
-        f, own = problems.turn(e)
-        yield from q_learning_alpha(f, x_1, Q, Q.theta, memory, replace(own, episodes=e), logs, e)
+    return q_learning_alpha(problems.episode, *rest)
 
 
 def apply(problems, x_1, Q, p, log):
     """Algorithm 1 on the present problem."""
-    f, own = problems.turn(0)
+    f, _, own = problems.episode(0)
     return q_gradient_descent_alpha(f, x_1, Q, own, log)
 
 

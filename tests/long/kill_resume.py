@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # equal bits, safe forks
@@ -33,43 +34,33 @@ from qgd_np.files import interrupts
 EPISODES = ["--episodes", "12", "--checkpoint-episodes", "1"]
 
 
-def start(task, argv, log):
-    """Fork a process that runs the command line, with standard error to a file; return its id."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.STOPPING)
-    if child := os.fork():
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.STOPPING)
-        return child
-    status = 1
+def run(task, argv, log):
+    """The command line in a process of its own, with standard error to a file."""
+    sys.stdout, sys.stderr = open(os.devnull, "w"), open(log, "w", buffering=1)
+    sys.argv = [f"run_{task}.py", *map(str, argv)]
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1) for n in (1, 2))
-        sys.argv = [f"run_{task}.py", *map(str, argv)]
         interrupts.catch()  # as the program does at once; before, a signal would just end it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.STOPPING)
         runpy.run_path(str(ROOT / sys.argv[0]), run_name="__main__")
-    except SystemExit as stop:
-        status = stop.code
     except interrupts.Stopped as stop:
-        status = 128 + stop.args[0]
-    except Exception:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(status)
+        sys.exit(128 + stop.args[0])
+
+
+def start(*words):
+    """Fork a process that runs the command line; return it."""
+    child = get_context("fork").Process(target=run, args=words)
+    signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.STOPPING)
+    child.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.STOPPING)
+    return child
 
 
 def end(child, log, within=600):
     """Wait that many seconds for the end of a process; return its exit status and its log."""
-    until = time.monotonic() + within
-    while not has_ended(child):
-        if time.monotonic() > until:
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.001)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), log.read_text()
-
-
-def has_ended(child):
-    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    child.join(within)
+    child.kill()
+    child.join()
+    return child.exitcode, log.read_text()
 
 
 def in_a_save(out, since):
@@ -87,7 +78,7 @@ def wait_for_a_save(child, out, rng, since):
         while in_a_save(out, since):
             pass
         while not in_a_save(out, since):
-            if has_ended(child):
+            if not child.is_alive():
                 return
     time.sleep(rng.choice([0, 0, 0.0002, 0.001]))
 
@@ -100,7 +91,8 @@ def kill_once(task, argv, out, rng, longest, number, within):
         time.sleep(rng.uniform(0, longest))
     else:
         wait_for_a_save(child, out, rng, since)
-    os.kill(child, number)
+    if child.is_alive():
+        os.kill(child.pid, number)
     hit = in_a_save(out, since)
     status, error = end(child, log, within)
     if status == 0:
@@ -114,37 +106,36 @@ def finished(task, argv, out):
     """Run to the end, which must be a good one; return the tree of the results."""
     log = out.with_suffix(".log")
     status, error = end(start(task, argv, log), log)
-    if status:
-        raise SystemExit(f"a run ended with status {status}: {error}")
+    assert status == 0, error
     return files.read(out / "run.h5")
 
 
-def campaign(count, rng, numbers, within, folder):
+def campaign(a, folder):
     """Make the kills; return {what: how many} and a list of faults."""
-    faults, straight = [], {}
+    rng, faults, straight = np.random.default_rng(a.seed), [], {}
     flags = ["--data", make_archive(folder), *SMALL, *EPISODES, "--out"]
     for task in TASKS:
         began = time.monotonic()
         tree = finished(task, [*flags, folder / task], folder / task)
         straight[task] = tree, time.monotonic() - began
     counts = {"kills": 0, "in a save": 0, "finished runs": 0}
-    while counts["kills"] < count:
-        run = counts["finished runs"]
-        task, out = list(TASKS)[run % 2], folder / f"run-{run}"
+    while counts["kills"] < a.count:
+        task = list(TASKS)[counts["finished runs"] % 2]
+        out = folder / f"run-{counts['finished runs']}"
         tree, seconds = straight[task]
         argv, killed = [*flags, out, "--resume"], True
-        while killed and counts["kills"] < count:
+        while killed and counts["kills"] < a.count:
             longest = 0 if rng.integers(3) else 0.7 * seconds
-            number = numbers[counts["kills"] % len(numbers)]
-            killed, hit, found = kill_once(task, argv, out, rng, longest, number, within)
+            number = signal.Signals["SIG" + a.signal[counts["kills"] % len(a.signal)]]
+            killed, hit, found = kill_once(task, argv, out, rng, longest, number, a.within)
             counts["kills"] += killed
             counts["in a save"] += hit
             faults += found
             for path in out.glob("*.h5"):
                 files.read(path)  # an unreadable one ends the campaign
-        found = differences(tree, finished(task, argv, out))
+        places = differences(tree, finished(task, argv, out))
+        faults += [f"{out.name} differs in {place}" for place in places]
         counts["finished runs"] += 1
-        faults += [f"{out.name} differs in {place}" for place in found]
         faults += [f"{left} was left behind" for left in out.glob(".*.tmp")]
     return counts, faults
 
@@ -155,15 +146,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--signal", nargs="+", default=["KILL"], help="or INT, TERM; in turn")
     parser.add_argument("--within", type=float, default=2, help="seconds to end after a signal")
-    arguments = parser.parse_args()
-    numbers = [signal.Signals[f"SIG{name}"] for name in arguments.signal]
+    a = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rng, how = np.random.default_rng(arguments.seed), (numbers, arguments.within)
-        counts, faults = campaign(arguments.count, rng, *how, Path(folder))
+        counts, faults = campaign(a, Path(folder))
     print(", ".join(f"{what}: {number}" for what, number in counts.items()), end="; ")
     print(f"unreadable or different: {len(faults)}", *faults, sep="\n" if faults else "")
     few = counts["kills"] >= 20 and counts["in a save"] < 0.3 * counts["kills"]
-    return int(few and "KILL" in arguments.signal or bool(faults))
+    return int(few and "KILL" in a.signal or bool(faults))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the parabola's slope (D34) changes: shipped controllers on images, with it and without.
 
-    python tests/long/slope.py [DATA]
+python tests/long/slope.py [DATA]
 """
 
 import sys
