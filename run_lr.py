@@ -13,7 +13,8 @@ from qgd_np.lab.training import Task
 
 def learn(problem, x_1, Q, theta_0, memory, p, *rest):
     """Algorithm 3 on f."""
-    return q_learning_alpha(lambda e: (problem.f, x_1(e), p), Q, theta_0, memory, p, *rest)
+    episode = lambda e: (problem.f, x_1(e), p.of_episode(e))  # noqa: E731
+    return q_learning_alpha(episode, Q, theta_0, memory, p, *rest)
 
 
 def apply(problem, *rest):

@@ -1,4 +1,4 @@
-"""pip install -e . brings what the main job needs; the extras are for the tests and for a GPU."""
+"""pip install -e . brings what the main job needs; the extras are for tests, agents and a GPU."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,17 @@ setup(
     name="qgd-np",
     version=version,
     description="Hyper-parameters of a neural network under the control of a DQN",
+    long_description=Path("README.md").read_text(),
+    long_description_content_type="text/markdown",
+    keywords="optimization, deep Q-learning, learning rate, gradient descent, NumPy, CuPy",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Mathematics",
+    ],
     packages=find_packages(include=["qgd_np*"]),
     package_data={"qgd_np": ["README.md", "controllers/*.h5", "page/template.html"]},
     py_modules=["run_lr", "run_reg"],
@@ -21,6 +32,7 @@ setup(
     ],
     extras_require={
         "test": ["pytest>=7.4", "hypothesis>=6.80"],
+        "gym": ["gymnasium>=1.0"],
         "cuda12": ["cupy-cuda12x[ctk]>=14.0"],
         "cuda13": ["cupy-cuda13x[ctk]>=14.0"],
     },

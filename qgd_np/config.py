@@ -5,6 +5,7 @@ section that prints the value.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 
 LARGEST = 10**6  # of any length; longer ones are slips of the keyboard, and NumPy stumbles
@@ -13,6 +14,7 @@ LENGTH = (lambda v: 0 <= v <= LARGEST, f"from 0 to {LARGEST}")
 ABOVE_0 = (lambda v: v > 0, "above 0")
 AT_LEAST_0 = (lambda v: v >= 0, "at least 0")
 SHARE = (lambda v: 0 <= v <= 1, "from 0 to 1")
+BELOW_1 = (lambda v: 0 <= v < 1, "from 0 to below 1")
 NUMBER = (lambda v: v == v, "a number")
 YES_NO = (lambda v: v in (True, False), "true or false")
 
@@ -21,7 +23,7 @@ class UserError(Exception):
     """Something the user can mend: one line that says what is wrong and what to do."""
 
 
-class ConfigError(UserError):
+class ConfigError(UserError, ValueError):
     """A value that cannot be used; the message says which and what would be."""
 
 
@@ -42,14 +44,19 @@ class Config:
     hidden: tuple = option((100,), "hidden layers of the objective net (D1)", COUNT)
     loss: str = option("softmax", "loss of the objective net (D2)", "softmax", "eq2")
     alpha_c: float = option(1.0, "learning rate after an accept (paper 4.2)", ABOVE_0)
+    momentum: float = option(0.0, "share of the direction before in the next (D36)", BELOW_1)
     alpha: float = option(0.5, "fixed learning rate of Algorithms 2 and 4 (D29)", ABOVE_0)
     lambda_c: float = option(0.01, "regularization coefficient after an accept (D29)", AT_LEAST_0)
     # the environment
     steps: int = option(100, "candidates in an episode, T (paper 4.2)", COUNT)
+    gradients: int = option(0, "gradients that end an episode; 0: only T does (D37)", LENGTH)
+    factors: tuple = option((1.0,), "of alpha_c, for training episodes in turn (D38)", ABOVE_0)
+    map: str = option("near", "maps of the features to [-1, 1] (D8)", "near", "far")
     M: int = option(10, "length of Eq. 4's list, window of feature three (D6, D18)", COUNT)
     first: float = option(0.8, "first step asked, or share of T; 0: as printed (D18)", AT_LEAST_0)
     f_lb: float = option(0.8, "lower bound in the reward, f_lb, g_lb or h_lb (D12, D25)", NUMBER)
     gap: float = option(0.1, "least value of f - f_lb in the reward (D25)", ABOVE_0)
+    unit: str = option("one", "what f is measured in for the reward (D39)", "one", "base")
     c1: float = option(0.01, "reward of a step that is no accept (D12)", AT_LEAST_0)
     c2: float = option(0.01, "reward of an accept (D12)", AT_LEAST_0)
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g (D14)", "error", "g")
@@ -79,6 +86,11 @@ class Config:
     # the run
     seed: int = option(0, "the one root seed; everything random follows from it", AT_LEAST_0)
     tf32: bool = option(False, "TensorFloat-32 products on a GPU", YES_NO)
+
+    def of_episode(self, e):
+        """The config of training episode e: alpha_c times the factor whose turn it is (D38)."""
+        factor = self.factors[e % len(self.factors)]
+        return dataclasses.replace(self, alpha_c=factor * self.alpha_c)
 
     def asked_from(self, printed):
         """The first t at which the DQN is asked: `printed`, unless `first` says otherwise (D18)."""
@@ -119,6 +131,7 @@ def check(config):
         (max(c.c1, c.c2) < 1e300 * c.gap, "gap", "so large that c / gap stays finite"),
         (c.gamma < 1 or c.horizon == "endless", "gamma", "below 1 with --horizon returned"),
         (c.asked_from(c.M) <= c.steps, "first" if c.first else "M", f"at most --steps, {c.steps}"),
+        (c.asked_from(c.M) < (c.gradients or math.inf), "gradients", "0 or above the first step"),
         (c.label == "fresh" or c.n_steps == 1, "label", "fresh with --n-steps above 1 (D16)"),
     ]
     for holds, name, wanted in rules:

@@ -12,7 +12,10 @@ import numpy as np
 HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
 ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}  # D15, D20, D31
 FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
-FEATURE_MAP = "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6"
+MAPS = {  # s: the slope, s_0: where the line begins
+    "near": "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6",
+    "far": "log2(v/v_c)/10, tanh 4ln(f/min F), tanh ln(max F/f_1), tanh(s/|s_0|), Eq. 4, Eq. 6",
+}
 TINY = 1e-12
 
 
@@ -25,16 +28,18 @@ class Features:
     value_c  alpha_c or lambda_c
     rate     the learning rate after an accept; frees the slope of the scale of alpha
     M        length of the list of Eq. 4 and of feature three's "past M steps" (D6)
-    x        the candidate of the last state
+    map      "near" or "far", how wide the maps are (D8)
+    x        the candidate of the last state; gradients: how many directions there were (D37)
 
     f must be positive, as it enters in ratios: so the number of images does not show. The size of
     the net does, in the slope: |grad f|^2 grows with it. Where a number is not finite, its feature
     is 1, that of Eq. 4 -1 (D23).
     """
 
-    def __init__(self, f, F, d_before, value_c, rate, M):
-        self.f, self.F, self.d_before = f, list(F), d_before
+    def __init__(self, f, F, d_before, value_c, rate, M, map="near"):
+        self.f, self.F, self.d_before, self.far = f, list(F), d_before, map == "far"
         self.value_c, self.rate, self.M = value_c, rate, M
+        self.gradients, self.x, self.xbar, self.d = len(self.F), None, None, None
 
     def __call__(self, x, d, alpha=None, lam=0.0):
         """s_t at the candidate x_t on the line of d_t, with alpha_t or, left out, lambda_t."""
@@ -42,11 +47,17 @@ class Features:
         d_before = d if self.d_before is None else self.d_before
         f_x, slope, alignment = self.f.observe(x, d, d_before, lam)
         F = self.F or [f_x]
+        if d is not self.d:  # a new line, from the candidate before
+            xbar = x if self.x is None else self.x
+            self.gradients += self.d is None or xbar is not self.xbar
+            self.d, self.xbar = d, xbar
+            self.s_0 = abs(self.f.observe(xbar, d, d_before, lam)[1]) if self.far else None
+        octaves, rise, rate, unit = (10, 1, 1, self.s_0) if self.far else (4, 16, self.rate, f_x)
         features = (
-            math.log2(max(value, TINY) / max(self.value_c, TINY)) / 4,
+            math.log2(max(value, TINY) / max(self.value_c, TINY)) / octaves,
             math.tanh(4 * _log_ratio(f_x, min(F))),
-            math.tanh(16 * _log_ratio(max(F[-self.M :]), F[0])),
-            math.tanh(self.rate * slope / max(f_x, TINY)) if math.isfinite(slope + f_x) else 1.0,
+            math.tanh(rise * _log_ratio(max(F[-self.M :]), F[0])),
+            math.tanh(rate * slope / max(unit, TINY)) if math.isfinite(slope + f_x) else 1.0,
             encoding(f_x, F, self.M),
             alignment if math.isfinite(alignment) else 1.0,
         )
@@ -67,6 +78,12 @@ def _log_ratio(value, reference):
     if not (math.isfinite(value) and math.isfinite(reference)):
         return math.inf
     return math.log(max(value, TINY) / max(reference, TINY))
+
+
+def descent(f, x, d, p):
+    """d(x) = -grad f(x), as printed, + momentum times d, the direction before (D36)."""
+    heavy = p.momentum and d is not None
+    return -f.gradient(x) + p.momentum * d if heavy else -f.gradient(x)
 
 
 def remembered(steps):

@@ -175,7 +175,7 @@ def assert_played(case, rate, steps, seen, F):
 def assert_learned(case, actions, rewards, states):
     """What the DQN and the memory were told in the first episode, in its order."""
     assert case.theta == case.Q.theta == "theta_0"
-    assert case.Q.told[:3] == [("log", 1), ("episode", 1), ("x_1", 1)]
+    assert case.Q.told[:3] == [("x_1", 1), ("log", 1), ("episode", 1)]
     e, s, a, r, s_next, ends = zip(*case.Q.experiences, strict=True)
     assert set(e) == {1} and list(a) == actions and list(ends) == [False] * 4 + [True]
     assert r == pytest.approx(rewards, rel=1e-13)
@@ -312,7 +312,7 @@ def test_an_episode_begins_as_the_first_did_whatever_came_before(parameters, num
     actions = LR_ACTIONS if number == 3 else REG_ACTIONS
     case, size = play(number, p, [*actions] * 3, e_1=3), len(actions)
     told = [k for k in case.Q.told if k[0] in ("log", "episode", "x_1")]
-    assert told == [(k, e) for e in (3, 4, 5) for k in ("log", "episode", "x_1")]
+    assert told == [(k, e) for e in (3, 4, 5) for k in ("x_1", "log", "episode")]
     rows = case.Q.experiences
     assert [row[0] for row in rows] == [3] * size + [4] * size + [5] * size
     assert [str(row[1:]) for row in rows] == [str(row[1:]) for row in rows[:size]] * 3
@@ -344,7 +344,7 @@ def test_plain_steps_are_taken_once_and_change_nothing(problem, parameters, monk
     for (first, _), runs in numbers.items():
         taken = [kept.pop() for kept in runs]
         assert {len(kept) for kept in runs} == {13} and len(runs) == (4 if first == 3 else 2)
-        assert taken[1] - np.array(taken) == pytest.approx([0, 0, 2 * 2, 0][: len(runs)])
+        assert taken[1] - np.array(taken) == pytest.approx([0, 0, 2, 0][: len(runs)])
         for kept in runs:
             assert np.allclose(np.hstack(kept), np.hstack(runs[1]), rtol=1e-8, atol=1e-8)
         assert runs[2:3] in ([], runs[:1])  # the same bits once it is remembered
@@ -407,7 +407,7 @@ def test_the_plain_steps_of_lambda_ask_for_gradients_at_lambda_c(parameters):
     g, p = quadratic(), parameters("reg", alpha=0.25, lambda_c=0.5)
     g.gradient = Mock(side_effect=g.gradient)
     algorithms.plain_steps_lambda(g, g.point([4.0, 1.0]), p, 3, lambda *_: None)
-    assert [asked.args[1] for asked in g.gradient.mock_calls] == [0.5] * 4
+    assert [asked.args[1] for asked in g.gradient.mock_calls] == [0.5] * 2
 
 
 def test_algorithm_4_returns_what_is_lower_in_g_and_its_reward_has_the_gap(parameters):
@@ -417,3 +417,43 @@ def test_algorithm_4_returns_what_is_lower_in_g_and_its_reward_has_the_gap(param
         case = play(4, p, [action], m=lambda x, lam=0.0: 0.3)  # x_2 = (-4, -7) is higher in g
         assert case.x_stars[0].tolist() == [4.0, 1.0]
         assert case.logged[0].r == reward
+
+
+HEAVY = dict(steps=30, first=3, M=3, momentum=0.8, alpha_c=0.05, gradients=5, map="far")
+
+
+@pytest.mark.parametrize("n", [20, 200])  # with the Gram product, and without
+def test_the_heavy_ball_is_the_plain_one(problem, parameters, n):
+    case, p, logs = problem(dtype=np.float64, n=n), parameters(**HEAVY), ([], [])
+    for f, log in zip((case.f, case.plain_f), logs, strict=True):
+
+        def keep(t, x, alpha, a, s=(0.0,) * 6, f=f, log=log):
+            log.append([t, alpha, a, f(x), *s])
+
+        x_1, Q = f.point(case.x_1.x), Scripted([HALF, ACCEPT, ACCEPT, HALF, HALF, ACCEPT])
+        algorithms.q_gradient_descent_alpha(f, x_1, Q, p, keep)
+    assert np.allclose(*logs, rtol=1e-9, atol=1e-12) and len(logs[0]) == 7
+    f, x, d = case.plain_f, case.plain_f.point(case.x_1.x), 0  # by hand: five gradients
+    for k, alpha in zip((0, 1, 2, 3, 6), (0.05, 0.05, 0.025, 0.05, 0.0125), strict=True):
+        d = 0.8 * d - f.gradient(x)
+        x = x + alpha * d
+        assert f(x) == pytest.approx(logs[0][k][3])
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_an_accept_that_needs_one_gradient_more_ends_the_episode(parameters, number):
+    taken, p = [], parameters(**LR | HEAVY)
+    f = Function(lambda x: 1 + x @ x / 2, lambda x: (taken.append(tuple(x)), x)[1])
+    case = play(number, p, [ACCEPT, HALF, ACCEPT, ACCEPT, HALF, ACCEPT], f)
+    assert [step.a for step in case.logged] == [ACCEPT] * 3 + [HALF, ACCEPT, ACCEPT, HALF]
+    bases = {tuple(case.logged[k].x) for k in (0, 1, 3, 4)} | {(4.0, 1.0)}
+    assert len(bases) == 5 and len(case.x_stars) == 1  # x_M, accepted again, costs none
+
+
+def test_the_reward_in_units_of_the_line_and_alpha_c_in_turn(parameters):
+    p = parameters(**LR | dict(unit="base", f_lb=0.1, gap=0.01, factors=(1.0, 0.5)))
+    assert [p.of_episode(e).alpha_c for e in (1, 2)] == [0.25, 0.5]
+    case, f = play(3, p, LR_ACTIONS), lambda k: quadratic()(np.array(LR_STEPS[k][1]))
+    rewards = [experience[3] for experience in case.Q.experiences]
+    assert rewards[0] == pytest.approx(0.25 / (f(1) / f(0) - 0.1))  # a half from xbar = x_2
+    assert rewards[2] == pytest.approx(0.5 / (f(2) / f(0) - 0.1))  # x_4 is accepted

@@ -9,14 +9,16 @@ PACKAGE, README = TOP / "qgd_np", (TOP / "README.md").read_text()
 MAY = {  # which rooms a room's files may import from; the paper's folder is open to all
     "": (), "fast": (), "files": (), "images": ("files",), "lab": ("fast", "files", "images"),
     "figures": ("files", "lab"), "page": ("files", "lab"), "bench": ("fast", "files", "lab"),
+    "own": ("fast", "files", "images", "lab"), "__init__": ("own",),  # the face of the package
 }  # fmt: skip
 
 
-def test_the_example_gives_the_numbers_in_its_comments(capsys):
+def test_the_example_gives_the_numbers_in_its_comments(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it saves a file
     (example,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
     printed = capsys.readouterr().out.split()
-    said = re.search(r"print\(.*#(.+)", example)[1].split()
+    said = " ".join(re.findall(r"print\(.*#(.+)", example)).split()
     assert [f"{float(number):.3g}" for number in printed] == said
 
 
@@ -39,8 +41,9 @@ def imported(path):
 def test_arrows_between_the_rooms_run_one_way():
     for path in PACKAGE.rglob("*.py"):
         room = "" if path.parent == PACKAGE else path.parent.name
+        room = "__init__" if path == PACKAGE / "__init__.py" else room
         assert set(imported(path)) - {room} <= set(MAY[room]), path
 
 
 def test_the_paper_is_one_sitting():
-    assert sum(len(path.read_text().splitlines()) for path in PACKAGE.glob("*.py")) <= 850
+    assert sum(len(path.read_text().splitlines()) for path in PACKAGE.glob("*.py")) <= 900

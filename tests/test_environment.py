@@ -51,6 +51,18 @@ def test_what_was_seen_before_is_kept_from_state_to_state():
     assert F == [3.0]  # the list that was given belongs to the plain steps
 
 
+def test_the_far_maps_and_the_slope_where_the_line_begins():
+    f = Mock()
+    slopes = {("x_2", "d_2"): -4.0, ("x_3", "d_2"): 2.0, ("x_3", "d_3"): -8.0, ("x_4", "d_3"): 2.0}
+    f.observe.side_effect = lambda x, d, *_: (2.0, slopes[x, d], 0.0)
+    seen = Features(f, [1.0], "d_1", 1.0, 0.5, 2, "far")
+    s = [seen("x_2", "d_2", 0.5), seen("x_3", "d_2", 0.25), seen("x_4", "d_3", 2.0)]
+    assert [k[VALUE] for k in s] == pytest.approx([-0.1, -0.2, 0.1])
+    assert [k[SLOPE] for k in s] == pytest.approx([math.tanh(k) for k in (-1, 0.5, 0.25)])
+    assert s[2][MAXIMUM] == pytest.approx(math.tanh(math.log(2.0)))
+    assert seen.gradients == 3  # the plain step's, d_2's and d_3's
+
+
 def test_feature_three_looks_back_m_steps():
     maximum = lambda M: state(F=[2.0, 2.1, 1.0, 1.0, 1.0], M=M)[MAXIMUM]  # noqa: E731
     assert maximum(3) == pytest.approx(math.tanh(16 * math.log(1.0 / 2.0)))

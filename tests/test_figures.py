@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
 from qgd_np import config, figures, files
-from qgd_np.environment import ACTIONS, FEATURE_MAP, FEATURES
+from qgd_np.environment import ACTIONS, FEATURES, MAPS
 from qgd_np.figures import __main__ as command
 from qgd_np.figures import drawing, patterns, pictures
 from qgd_np.lab import report
@@ -44,7 +44,7 @@ def run_tree(task="lr", K=3, T=30, E=12, seed=0, policies=(), **root):
     rng, e, none = np.random.default_rng(seed), np.arange(E), np.zeros(E, np.int64)
     p = vars(config.make(task, dict(steps=T, episodes=E, seed=seed)))
     net = MLP((len(FEATURES), 32, 16, len(ACTIONS[task])))
-    dqn = {"features": list(FEATURES), "feature_map": FEATURE_MAP, "actions": list(ACTIONS[task])}
+    dqn = {"features": list(FEATURES), "feature_map": MAPS["near"], "actions": list(ACTIONS[task])}
     for i, (W, b) in enumerate(net.layers(net.initialise(rng, np.float64)), 1):
         dqn |= {f"W{i}": 2 * W, f"b{i}": b}
     train = {
@@ -80,7 +80,7 @@ def drawn(paths, preset, out):
 
 @pytest.mark.parametrize("preset", ["default", "fig1", "adam", "fig3", "fig8", "fig12", "causes"])
 def test_a_preset_draws_its_pictures(preset, tmp_path):
-    assert {*figures.OWN} - {"seeds"} == {*command.PRESETS} - {"default", "paper"}
+    assert {*figures.OWN} - {"seeds"} == {*command.PRESETS} - {"default", "paper", "momentum"}
     names = {"causes": ["paper", "all"], "fig8": "abc", "adam": "ab"}.get(preset, [""])
     task = "reg" if preset == "fig12" else "lr"
     paths = [write(tmp_path / k, run_tree(task, seed=i)) for i, k in enumerate(names)]

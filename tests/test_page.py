@@ -53,7 +53,7 @@ def executed(play_it):
     for k, line in enumerate(events):
         code = LINES[line - 1].strip()
         if code.startswith("for e in"):
-            if "logs(e)" not in LINES[events[k + 1] - 1]:
+            if "episode(e)" not in LINES[events[k + 1] - 1]:
                 continue  # there is none left
             if logged:
                 episodes.append(steps)
@@ -110,7 +110,7 @@ def test_the_page_holds_what_the_run_file_holds(task, straight):
     qgd = tree["evaluation"]["qgd"]
     assert np.array_equal(episodes["x1000"]["state"], qgd["state"][0], equal_nan=True)
     assert data["table"][-1][0] == "qgd" and "Too few" in data["sentences"][1]
-    assert len(data["decisions"]) == 33 and "x_T" in data["decisions"]["D10"]
+    assert len(data["decisions"]) == 39 and "x_T" in data["decisions"]["D10"]
     assert not re.search(r'(src|href)="(?!data:)', text) and len(text) < 2e6
 
 
@@ -122,7 +122,7 @@ def test_the_executed_reward_with_its_numbers_is_the_reward(task, straight):
         for t in range(log["first"], 11):
             (code,) = [LINES[k - 1] for k in log["lit"][t - 1] if "  r = " in LINES[k - 1]]
             look = lambda *_, m=log["measure"][t - 1]: m  # noqa: E731
-            names = dict(p=p, x=0, xbar=0, lam_t=0, f=look, m=look)
+            names = dict(p=p, x=0, xbar=0, lam_t=0, f=look, m=look, unit=1.0)
             r = eval(code.partition("r = ")[2].partition("#")[0].strip(), names)
             if t == 10:
                 r += p.gamma / (1 - p.gamma) * p.c1 / max(log["measure_end"] - p.f_lb, p.gap)

@@ -64,8 +64,8 @@ RECIPES = {
             "alignment if math.isfinite(alignment) else 1.0, len(F) / 100,",
     }},
     "reward": {"qgd_np/algorithms.py": {
-        "r = p.c1 / max(f(x) - p.f_lb, p.gap)": "r = -p.c1 * f(x)",
-        "r = p.c2 / max(f(xbar) - p.f_lb, p.gap)": "r = -p.c2 * f(xbar)",
+        "r = p.c1 / max(f(x) / unit - p.f_lb, p.gap)": "r = -p.c1 * f(x)",
+        "r = p.c2 / max(f(xbar) / unit - p.f_lb, p.gap)": "r = -p.c2 * f(xbar)",
     }},
     "activation": {"qgd_np/lab/training.py": {
         "self.dtype = data": "self.net.activation = lambda Z: np.tanh(Z, out=Z)\n        "

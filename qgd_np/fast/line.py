@@ -52,6 +52,14 @@ class Direction:
     def __neg__(self):
         return self * -1.0
 
+    def __add__(self, other):
+        """The sum; without lambda that of the duals belongs to it."""
+        vector, dual = self.scale * self.vector + other.scale * other.vector, None
+        if self.dual and other.dual and not (self.dual[1] or other.dual[1]):
+            delta = self.scale * self.dual[3] + other.scale * other.dual[3]
+            dual = (*self.dual[:3], delta)
+        return Direction(vector, dual=dual)
+
 
 NO_DIRECTION = Direction(None, 0.0)
 
@@ -59,8 +67,8 @@ NO_DIRECTION = Direction(None, 0.0)
 class Point:
     """An iterate: a vector x (P,), or base + direction, added up only when it is needed.
 
-    value: what an Objective or an ErrorRate has found here, by itself; memory: {(steps, first):
-    what plain steps from here gave}.
+    value: what an Objective or an ErrorRate has found here, by itself; memory: {(steps, first,
+    alpha_c): what plain steps from here gave}.
     """
 
     __array_ufunc__ = None
@@ -94,7 +102,7 @@ class Point:
 
         What is kept of each step are the numbers found at its iterate, not the iterate's vector.
         """
-        key = steps.__name__, first
+        key = steps.__name__, first, p.alpha_c
         if key in self.memory:
             for step in self.memory[key][1]:
                 log(*step)

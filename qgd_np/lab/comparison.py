@@ -8,43 +8,58 @@ from tqdm import tqdm
 
 from .. import config, files
 from ..dqn import DQN
-from ..environment import ACTIONS, FEATURE_MAP, FEATURES
+from ..environment import ACTIONS, FEATURES, MAPS
 from .training import Log
 
+BROUGHT = (
+    "M",
+    "first",
+    "momentum",
+    "map",
+)  # what a controller was trained with is what it is used with
 SHIPPED = Path(__file__).resolve().parents[1] / "controllers"
 
 
 def controller_tree(task, Q, p):
     """/dqn of the run file: theta layer by layer and what is needed to use it."""
-    tree = fitting(task) | {"sizes": np.array(Q.net.sizes), "M": p.M, "first": p.first}
+    tree = {"actions": list(ACTIONS[task]), "features": list(FEATURES)}
+    tree |= {"feature_map": MAPS[p.map], "sizes": np.array(Q.net.sizes)}
+    tree |= {name: getattr(p, name) for name in BROUGHT}
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
     return tree
 
 
 def fitting(task):
-    """What a controller must agree with to be used here."""
-    actions, features = list(ACTIONS[task]), list(FEATURES)
-    return {"actions": actions, "features": features, "feature_map": FEATURE_MAP}
+    """What a controller's file may say that can be used here, the usual first."""
+    maps = list(MAPS.values())
+    return {"actions": [list(ACTIONS[task])], "features": [list(FEATURES)], "feature_map": maps}
+
+
+def controller_path(name):
+    """The path of a file, or of a shipped controller by its bare name."""
+    path = SHIPPED / f"{name}.h5"
+    return path if path.exists() and not Path(name).exists() else Path(name)
 
 
 def load_controller(task, name, p, given=()):
     """Return the DQN of a run file, a controller or a shipped one's bare name, and its config.
 
-    task: "lr" or "reg". The config is p with M and `first` of the training, unless `given`. Raises
+    task: "lr" or "reg". The config is p with what the training brings, unless `given`. Raises
     FileError for a file without one, or with one made for another task or with other features.
     """
-    path = SHIPPED / f"{name}.h5"
-    path = path if path.exists() and not Path(name).exists() else Path(name)
+    path = controller_path(name)
     tree = files.read(path).get("dqn", {})
     for what, here in fitting(task).items():
-        if (found := tree.get(what)) != here:
-            said = f"its {what} is {found}, here {here}; give another run.h5 or controller.h5"
+        if (found := tree.get(what)) not in here:
+            said = f"its {what} is {found}, here {here[0]}; give another run.h5 or controller.h5"
             raise files.FileError(f"{path}: no controller for run_{task}.py here: {said}")
+    brought = {name: tree[name] for name in BROUGHT if name in tree}
+    brought["map"] = {text: name for name, text in MAPS.items()}[tree["feature_map"]]
     Q = DQN(tree["sizes"], p)
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]
-    return Q, config.make(task, vars(p), {name: tree[name] for name in ("M", "first")}, dict(given))
+    return Q, config.make(task, vars(p), brought, dict(given))
 
 
 def load_controllers(task, names, p, given=()):

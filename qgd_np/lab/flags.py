@@ -113,9 +113,12 @@ def of_config(task):
         default = getattr(defaults, field.name)
         how = {
             bool: dict(action=argparse.BooleanOptionalAction), int: dict(type=int, metavar="N"),
-            float: dict(type=number, metavar="X"), tuple: dict(type=int, metavar="N", nargs="+"),
-            str: dict(choices=field.metadata["choices"]),
-        }[type(default)]  # fmt: skip
+            float: dict(type=number, metavar="X"), str: dict(choices=field.metadata["choices"]),
+        }  # fmt: skip
+        if isinstance(default, tuple):
+            how = how[type(default[0])] | {"nargs": "+"}
+        else:
+            how = how[type(default)]
         rows[field.name] = default, how, field.metadata["text"]
     return rows
 
