@@ -15,7 +15,7 @@ import numpy as np
 
 from ..algorithms import q_gradient_descent_alpha, q_gradient_descent_lambda
 from ..backend import namespace, to_device, to_host
-from ..environment import ACCEPT, HALF, RAISE, returned
+from ..environment import ACCEPT, HALF, RAISE, descent, returned
 from .training import Scripted
 
 ARMIJO = 1e-4  # share of the predicted decrease that counts as sufficient
@@ -84,23 +84,41 @@ def rule(problem, x_1, p, log, choose=lambda t, T: ACCEPT, **changes):
     return q_gradient_descent_alpha(problem.f, x_1, Q, replace(p, first=1, **changes), log)
 
 
-def scheduled(problem, x, p, log, rate):
-    """Gradient descent at the learning rate rate(t, T), t = 1, ..., T."""
-    for t in range(1, p.steps + 1):
-        xbar, x = x, x - rate(t, p.steps) * problem.f.gradient(x)
-        log(t, x, rate(t, p.steps), ACCEPT)
+def scheduled(problem, x, p, log, rate, momentum=0.0, nesterov=False):
+    """Gradient descent or the heavy ball at the learning rate rate(t, T), or Nesterov's method."""
+    T, d, p = budget(p), None, replace(p, momentum=momentum)
+    for t in range(1, T + 1):
+        d = descent(problem.f, x, d, p)
+        ahead = descent(problem.f, x, d, p) if nesterov else d
+        xbar, x = x, x + rate(t, T) * ahead
+        log(t, x, rate(t, T), ACCEPT)
     return returned(xbar, x, xbar, problem.f, p)
 
 
+def budget(p):
+    """How many gradients a rule without halves may take."""
+    return min(p.gradients or p.steps, p.steps)
+
+
+def steps(rate, t, T):
+    """The rate, halved for the last fifth."""
+    return rate / 2 if t > 0.8 * T else rate
+
+
+def cosine(rate, t, T):
+    """From the rate to 0 along half a cosine."""
+    return rate * (1 + math.cos(math.pi * (t - 1) / T)) / 2
+
+
 def adam(problem, x, p, log, rate):
-    """Adam at a fixed rate and its usual moments (0.9, 0.999, 1e-8)."""
-    f, m, v = problem.f, 0 * x.x, 0 * x.x
-    for t in range(1, p.steps + 1):
+    """Adam at the learning rate rate(t, T) and its usual moments (0.9, 0.999, 1e-8)."""
+    f, m, v, T = problem.f, 0 * x.x, 0 * x.x, budget(p)
+    for t in range(1, T + 1):
         gradient = f.gradient(x).vector
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         root = namespace(v).sqrt(v / (1 - 0.999**t)) + 1e-8
-        xbar, x = x, f.point(x.x - rate * (m / (1 - 0.9**t)) / root)
-        log(t, x, rate, ACCEPT)
+        xbar, x = x, f.point(x.x - rate(t, T) * (m / (1 - 0.9**t)) / root)
+        log(t, x, rate(t, T), ACCEPT)
     return returned(xbar, x, xbar, f, p)
 
 
@@ -108,12 +126,12 @@ def lbfgs(problem, x_1, p, log):
     """SciPy's L-BFGS-B with at most T evaluations of f and its gradient; logs the best so far."""
     from scipy.optimize import minimize  # slow to import
 
-    f, device = problem.f, "cpu" if namespace(x_1.x) is np else "gpu"
+    f, T, device = problem.f, budget(p), "cpu" if namespace(x_1.x) is np else "gpu"
     best, count = x_1, 0
 
     def value_and_gradient(vector):
         nonlocal best, count
-        if count == p.steps:
+        if count == T:
             raise StopIteration
         x, count = f.point(to_device(vector.astype(x_1.x.dtype), device)), count + 1
         best = x if f(x) < f(best) else best
@@ -122,7 +140,7 @@ def lbfgs(problem, x_1, p, log):
 
     with contextlib.suppress(StopIteration):
         minimize(value_and_gradient, to_host(x_1.x).astype(np.float64), jac=True,
-                 method="L-BFGS-B", options=dict(maxiter=p.steps, maxfun=p.steps))  # fmt: skip
+                 method="L-BFGS-B", options=dict(maxiter=T, maxfun=T))  # fmt: skip
     return best
 
 
@@ -131,14 +149,18 @@ LEARNING_RATE = {
     "armijo": partial(line_search, memory=1),
     "nonmonotone": partial(line_search, memory=5),
     "pattern9": partial(rule, choose=pattern9),
-    "adam 1e-3": partial(adam, rate=1e-3),
-    "adam 3e-3": partial(adam, rate=3e-3),
+    "adam 1e-3": partial(adam, rate=lambda t, T: 1e-3),
+    "adam 3e-3": partial(adam, rate=lambda t, T: 3e-3),
+    "adam cosine": partial(adam, rate=partial(cosine, 2e-3)),
     "l-bfgs": lbfgs,
     "alpha 0.1": partial(rule, alpha_c=0.1),
     "alpha 0.3": partial(rule, alpha_c=0.3),
     "alpha 0.5": partial(rule, alpha_c=0.5),
-    "cosine": partial(scheduled, rate=lambda t, T: 0.5 * (1 + math.cos(math.pi * (t - 1) / T))),
+    "cosine": partial(scheduled, rate=partial(cosine, 1.0)),
     "step": partial(scheduled, rate=lambda t, T: 0.5 ** ((t > T // 2) + (t > 3 * T // 4))),
+    "heavy ball": partial(scheduled, rate=partial(steps, 0.6), momentum=0.9),
+    "heavy cosine": partial(scheduled, rate=partial(cosine, 0.5), momentum=0.9),
+    "nesterov": partial(scheduled, rate=partial(steps, 0.4), momentum=0.9, nesterov=True),
 }
 
 

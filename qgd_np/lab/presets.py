@@ -72,7 +72,7 @@ FIG5 = {f"over-{n}": epsilon(0.5, 0.05, n) for n in (10, 15, 20)}
 MOMENTUM = dict(
     train_size=1000, momentum=0.9, alpha_c=1.6, factors=[1.0, 0.25, 2.0, 0.5], steps=80,
     gradients=20, first=1.0, map="far", unit="base", f_lb=0.65, gap=0.05, c1=0.2, c2=0.2,
-    gamma=0.3, n_steps=1, horizon="endless", beta=0.003, beta_last=1e-6, A=60, B=0, accepts=0.2,
+    gamma=0.3, n_steps=1, horizon="endless", beta=0.003, beta_last=1e-6, A=200, B=0, accepts=0.2,
     epsilon_last=0.1,
 )  # fmt: skip
 TEN_SEEDS = ("fig7", "fig8", "fig9")  # they choose from the same ten runs
