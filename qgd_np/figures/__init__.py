@@ -13,7 +13,7 @@ EVERY = {  # {picture: (what a run must hold for it, function of the runs that d
     "training": ("train", training),
     "comparison": ("evaluation", comparison),
     "pattern": ("evaluation", patterns.pattern),
-    "trace": ("armijo", patterns.trace),
+    "trace": ("rival", patterns.trace),
     "rule": ("visited", rule),
 }
 LOSSES = ("fig1", "fig2", "fig5", "fig6", "fig12", "adam")

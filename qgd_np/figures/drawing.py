@@ -22,7 +22,10 @@ POLICIES = {  # name in the pictures, colour and line
     "armijo": ("Armijo", ORANGE, "--"),
     "nonmonotone": ("nonmonotone", SKY, "-."),
     "pattern9": ("Figure 9's shape", "black", "--"),
+    "heavy ball": ("heavy ball", GREEN, "--"),
+    "adam 3e-3": ("Adam", SKY, ":"),
 }
+RIVALS = ("armijo", "heavy ball")  # the first that was run is shown step by step beside the DQN
 OBJECTIVE, VALUE = r"$f(x_{t+1})$", r"$\%s_{t+1}$"
 BETTER = ", the better of the last candidate and the accepted iterate"  # D10
 
@@ -30,7 +33,7 @@ BETTER = ", the better of the last candidate and the accepted iterate"  # D10
 def load(path):
     """A run file to draw from: its tree as attributes, and path, folder, config p, value, K.
 
-    Of the closing comparison, if any: qgd, armijo, and visited, states (m, 6) and actions (m,).
+    Of the closing comparison, if any: qgd, a rival's name, and visited, states (m, 6), actions (m,).
     """
     run = SimpleNamespace(train=None, evaluation={}, preset="default", flags="{}", visited=None)
     vars(run).update(files.read(path, "run"), path=Path(path).resolve())
@@ -39,7 +42,8 @@ def load(path):
     run.seeds, run.controller = flags.get("seeds"), Path((flags.get("controller") or [""])[0]).name
     run.value = "alpha" if run.task == "lr" else "lambda"
     run.evaluation = {k: log for k, log in run.evaluation.items() if log["objective"].size}
-    run.qgd, run.armijo = map(run.evaluation.get, ("qgd", "armijo"))
+    run.qgd = run.evaluation.get("qgd")
+    run.rival = next((name for name in RIVALS if name in run.evaluation), None)
     run.K = len(run.qgd["action"]) if run.qgd else 0
     if run.qgd:
         asked = np.isfinite(run.qgd["state"]).all(axis=2)  # (K, T)

@@ -43,9 +43,11 @@ def pattern(runs):
 
 
 def trace(runs):
-    """The first unseen iterate's episode under the greedy DQN beside the one under Armijo."""
-    title = "One episode of Q-gradient descent and one of Armijo backtracking, from the same $x_1$"
-    return episodes(runs[0], title, [(POLICIES[name][0], name, 0) for name in ("qgd", "armijo")])
+    """The first unseen iterate's episode under the greedy DQN beside the one under a fixed rule."""
+    names = "qgd", runs[0].rival
+    title = "One episode of Q-gradient descent and one of " + POLICIES[names[1]][0]
+    columns = [(POLICIES[name][0], name, 0) for name in names]
+    return episodes(runs[0], title + ", from the same $x_1$", columns)
 
 
 def episodes(run, title, columns):

@@ -21,6 +21,7 @@ from .training import Scripted
 ARMIJO = 1e-4  # share of the predicted decrease that counts as sufficient
 EARLY, LATE = 10, 15  # candidates at either end of Figure 9 in which the rate is halved first
 BLOCK, BEAM = 10, 4  # of the search: steps added at a time, sequences kept
+PLAIN = dict(first=1, momentum=0.0)  # no plain steps before, no heavy ball
 RHYTHMS = {
     "1 half": (HALF, ACCEPT),
     "2 halves": (HALF, HALF, ACCEPT),
@@ -69,7 +70,7 @@ class LineSearch:
 def line_search(problem, x_1, p, log, memory):
     """Algorithm 1 with a line search that looks back on `memory` accepted values."""
     search = LineSearch(problem.f, p.alpha_c, memory)
-    return q_gradient_descent_alpha(search, x_1, search, replace(p, first=1), log)
+    return q_gradient_descent_alpha(search, x_1, search, replace(p, **PLAIN), log)
 
 
 def pattern9(t, T):
@@ -81,7 +82,7 @@ def pattern9(t, T):
 def rule(problem, x_1, p, log, choose=lambda t, T: ACCEPT, **changes):
     """Algorithm 1 with a_t = choose(t, T), plain gradient descent, and these values of p."""
     Q = Scripted(lambda t: choose(t, p.steps))
-    return q_gradient_descent_alpha(problem.f, x_1, Q, replace(p, first=1, **changes), log)
+    return q_gradient_descent_alpha(problem.f, x_1, Q, replace(p, **PLAIN, **changes), log)
 
 
 def scheduled(problem, x, p, log, rate, momentum=0.0, nesterov=False):
