@@ -33,7 +33,7 @@ BETTER = ", the better of the last candidate and the accepted iterate"  # D10
 def load(path):
     """A run file to draw from: its tree as attributes, and path, folder, config p, value, K.
 
-    Of the closing comparison, if any: qgd, a rival's name, and visited, states (m, 6), actions (m,).
+    Of the closing comparison, if any: qgd, a rival's name, visited: states (m, 6), actions (m,).
     """
     run = SimpleNamespace(train=None, evaluation={}, preset="default", flags="{}", visited=None)
     vars(run).update(files.read(path, "run"), path=Path(path).resolve())

@@ -151,6 +151,7 @@ LEARNING_RATE = {
     "nonmonotone": partial(line_search, memory=5),
     "pattern9": partial(rule, choose=pattern9),
     "adam 1e-3": partial(adam, rate=lambda t, T: 1e-3),
+    "adam 2e-3": partial(adam, rate=lambda t, T: 2e-3),
     "adam 3e-3": partial(adam, rate=lambda t, T: 3e-3),
     "adam cosine": partial(adam, rate=partial(cosine, 2e-3)),
     "l-bfgs": lbfgs,
