@@ -73,11 +73,15 @@ def test_twenty_episodes_stopped_at_any_boundary_end_as_if_they_had_not_been(tas
         assert differences(straight.tree(), resumed.tree()) == []
 
 
-@pytest.mark.parametrize("flags", [[], ["--preset", "paper", "--steps", 8]])
-@both
+PAPER, HEAVY = "--preset paper --steps 8", "--preset momentum --steps 12 --gradients 5"
+
+
+@pytest.mark.parametrize("task, flags", [
+    ("lr", ""), ("lr", PAPER), ("lr", HEAVY), ("reg", ""), ("reg", PAPER),
+])  # fmt: skip
 def test_more_and_more_episodes_equal_the_straight_run(task, flags, call, tmp_path, capsys):
-    assert call(task, *flags, "--episodes", EPISODES, "--out", tmp_path / "straight") == 0
-    assert call(task, *flags, "--episodes", 1, "--out", tmp_path / "more", "--resume") == 0
+    assert call(task, *flags.split(), "--episodes", EPISODES, "--out", tmp_path / "straight") == 0
+    assert call(task, *flags.split(), "--episodes", 1, "--out", tmp_path / "more", "--resume") == 0
     assert "starting from the beginning" in capsys.readouterr().out
     for episodes in range(2, EPISODES + 1):  # the data, the settings and K come from there
         assert resume(task, tmp_path / "more", "--episodes", episodes) == 0
