@@ -150,7 +150,8 @@ def expected(tree, name, log, t, first, T):
     f = np.concatenate([[log["objective_1"]], log["objective"]])  # f[t - 1] is f(x_t)
     f[T] = log["objective_last"] if T == p.steps else f[T]
     asked = [k for k in range(first, t + 1) if log["action"][k - 1] == accept]
-    start = p.alpha_c if lr else p.lambda_c
+    alpha_c = p.of_episode(int(name)).alpha_c if training else p.alpha_c
+    start = alpha_c if lr else p.lambda_c
     cells = {"f_t": f[i], "f_next": f[t], "value_t": value[i - 1] if i else start,
              "value_next": value[i]}  # fmt: skip
     if t >= first:
