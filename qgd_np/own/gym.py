@@ -22,7 +22,6 @@ class Environment(gymnasium.Env):
 
     episode(e): the (f, x_1, p) of episode e, p a config; the e of a reset is drawn from `starts`
     ones, or options["episode"]. task: "lr" or "reg"; m: what the reward looks at, f if left out.
-
     Observations: s_t (6,). Actions: 0 half, 1 accept, for "reg" 2 times 1.25. Step T and divergence
     are `terminated`; info has f at the x* of an episode that ends here, `x_star` is it (D10).
     """
@@ -40,8 +39,8 @@ class Environment(gymnasium.Env):
         self.value_c, rate = (p.lambda_c, p.alpha) if self.reg else (p.alpha_c, p.alpha_c)
         steps = plain_steps_lambda if self.reg else plain_steps_alpha
         x, self.d, F, self.t = steps(f, x_1, p, p.asked_from(p.M), lambda *step: None)
-        maps = {} if self.reg else {"map": p.map}
-        self.features = Features(f, F, self.d, self.value_c, rate, p.M, **maps)
+        known = f, F, self.d, self.value_c, rate, p.M
+        self.features = Features(*known) if self.reg else Features(*known, p.map)
         return self._moved(x, x, self._direction(x, self.value_c), self.value_c), {}
 
     def step(self, a):
@@ -78,9 +77,9 @@ def on_images(task="lr", data="auto", **changes):
     problem = Problem(load(data, p.train_size, p.validation_size), p)
     x_1 = functools.lru_cache(p.starts or 1)(lambda k: problem.iterate(p.seed, START, k))
     m = problem.errors["validation"] if task == "reg" and p.reward == "error" else None
-    turn = lambda e: e % p.starts if p.starts else e  # noqa: E731
-    episode = lambda e: (problem.f, x_1(turn(e)), p.of_episode(e))  # noqa: E731
-    return Environment(episode, p.starts or config.LARGEST, task, m)
+    starts = p.starts or config.LARGEST
+    episode = lambda e: (problem.f, x_1(e % starts), p.of_episode(e))  # noqa: E731
+    return Environment(episode, starts, task, m)
 
 
 def on_problems(problems, alpha_c=None, **changes):

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -84,8 +83,8 @@ def lit(number, actions, finite, first, begins=True, ends=True):
         body = body[:k] * begins + [body[k], *body[k].body] + body[k + 1 :] * ends
     call = next(part.lineno for part in body if "plain_steps" in ast.unparse(part).split("\n")[0])
     loop, steps = ([k for k in part if isinstance(k, ast.For)][-1] for part in (body, plain))
-    found, seen = [], SimpleNamespace(gradients=-1)  # an accept that ends an episode is no step
-    names = vars(algorithms) | {"x": None, "lam": 0.0, "features": seen, "p": config.Config}
+    found, names = [], vars(algorithms) | {"x": None, "lam": 0.0, "p": config.Config}
+    names["features"] = config.Config(gradients=-1)  # an accept that ends an episode is no step
     for a, is_finite in zip(actions, finite, strict=True):
         f = (lambda *_: 0.0) if is_finite else (lambda *_: np.nan)
         now = loop if len(found) >= first - 1 else steps
