@@ -14,6 +14,7 @@ from .. import backend, files
 from ..algorithms import q_gradient_descent_alpha, q_learning_alpha
 from ..config import make
 from ..dqn import DQN, Memory
+from ..environment import descent
 from ..fast.objective import Objective
 from ..lab.device import blas_threads, choose, describe, synchronize
 from ..lab.flags import Parser, count, one_line
@@ -55,10 +56,10 @@ def step_times(f, x, device):
     value, (W, _), _ = iter(np.linspace(0.1, 0.05, 99)), *f.net.layers(x.x + 0)
     direction = (layer.images, W) if layer.gram is None else (layer.gram, f.delta)  # n columns
 
-    def accept():
+    def accept(p):
         nonlocal x, d
         x, before = x + 0.01 * d, d
-        d = -f.gradient(x)
+        d = descent(f, x, d, p)
         f.observe(x + 0.01 * d, d, before)
 
     def products():
@@ -68,7 +69,8 @@ def step_times(f, x, device):
     timed = {
         "half": lambda: f.observe(x + next(value) * d, d, d),
         "turn": lambda: f.observe(x + 0.01 * d, d, d, next(value)),
-        "accept": accept,
+        "accept": lambda: accept(make("lr")),
+        "accept, momentum": lambda: accept(make("lr", {"momentum": 0.9})),
         "naive step": lambda: f.gradient(f.point(x.x + 0)),
         "torch step": torch_step(layer.images, device) if find_spec("torch") else None,
         "its two products": products,  # from here on, what the line knows is overwritten
