@@ -205,7 +205,7 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
         tree |= {"train": training.log(), "steps": training.steps}
     tree["dqn"] = controller_tree(task.name, *controllers["qgd"])
     heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {a.iterate_seed}"
-    trace = tracer(task, p, heading) if a.trace else None
+    trace = tracer(task, heading) if a.trace else None
     tree["evaluation"] = evaluate(task, problem, controllers, p, seeds, a.policies, a.quiet, trace)
     if training:
         files.write(folder / "controller.h5", about | {"kind": "controller", "dqn": tree["dqn"]})
@@ -225,7 +225,7 @@ def train(training, about, path, a):
 
     E, begun, snapshot = training.p.episodes, training.done, training.tree()
     heading = "training episode {0.e}, epsilon {0.Q.epsilon:.2f}"
-    trace = tracer(training.task, training.p, heading) if a.trace else None
+    trace = tracer(training.task, heading) if a.trace else None
     new = min(training.p.starts or E, E - begun)  # episodes here at another x_1
     try:
         save()

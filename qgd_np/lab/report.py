@@ -9,15 +9,15 @@ PATTERNS = {1: "pattern 1", 2: "pattern 2", 3: "pattern 3", 0: "none of the thre
 RESET, DECREASED, ALMOST_ZERO = -0.25, -0.4, -5.0  # log2(alpha / alpha_c)
 
 
-def tracer(task, p, heading):
+def tracer(task, heading):
     """A function trace(log, t) that prints step t of an episode, after heading.format(log) once.
 
     *: the action was explored; -: nothing is trained.
     """
-    value_c = p.alpha_c if task.name == "lr" else p.lambda_c
 
     def trace(log, t):
         k, action = t - 1, ACTIONS[task.name][log.action[t - 1]]
+        value_c = log.p.alpha_c if task.name == "lr" else log.p.lambda_c
         value, f = (log.value[k - 1], log.objective[k - 1]) if k else (value_c, log.objective_1)
         trains = bool(np.isfinite(log.td_loss[k]))
         numbers = dict(zip(FEATURES, log.state[k], strict=True))

@@ -78,7 +78,7 @@ class Log:
 
     def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0, m=None):
         self.started = time.perf_counter()
-        self.f, self.Q, self.errors, self.trace, self.e = f, Q, errors or {}, trace, e
+        self.f, self.Q, self.p, self.errors, self.trace, self.e = f, Q, p, errors or {}, trace, e
         self.m, self.value_1 = m, p.lambda_c
         T, k = p.steps, len(getattr(Q, "values", ()))
         self.objective, self.value, self.measure = np.full((3, T), np.nan)
@@ -160,7 +160,9 @@ class Training:
         m = self.problem.errors["validation"] if on_h else look
 
         def logs(e):
-            self.current = Log(look, self.x_1(e), self.Q, self.p, trace=trace, e=e, m=m)
+            self.current = Log(
+                look, self.x_1(e), self.Q, self.p.of_episode(e), trace=trace, e=e, m=m
+            )
             return self.current
 
         start = self.x_1, self.Q, self.Q.theta, self.memory, self.p, logs, self.done + 1
