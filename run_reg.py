@@ -13,8 +13,8 @@ from qgd_np.lab.training import Task
 
 def learn(problem, x_1, Q, theta_0, memory, p, *rest):
     """Algorithm 4 on g, which is f with a lambda, and on m, the validation error h or g (D14)."""
-    m = problem.errors["validation"] if p.reward == "error" else problem.f
-    return q_learning_lambda(lambda e: (problem.f, m, x_1(e), p), Q, theta_0, memory, p, *rest)
+    episode = lambda e: (problem.f, problem.measure(p), x_1(e), p)  # noqa: E731
+    return q_learning_lambda(episode, Q, theta_0, memory, p, *rest)
 
 
 def apply(problem, *rest):

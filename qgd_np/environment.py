@@ -39,7 +39,7 @@ class Features:
     def __init__(self, f, F, d_before, value_c, rate, M, map="near"):
         self.f, self.F, self.d_before, self.far = f, list(F), d_before, map == "far"
         self.value_c, self.rate, self.M = value_c, rate, M
-        self.gradients, self.x, self.xbar, self.d = len(self.F), None, None, None
+        self.gradients, self.x, self.xbar = len(self.F), None, None
 
     def __call__(self, x, d, alpha=None, lam=0.0):
         """s_t at the candidate x_t on the line of d_t, with alpha_t or, left out, lambda_t."""
@@ -47,10 +47,10 @@ class Features:
         d_before = d if self.d_before is None else self.d_before
         f_x, slope, alignment = self.f.observe(x, d, d_before, lam)
         F = self.F or [f_x]
-        if d is not self.d:  # a new line, from the candidate before
+        if d is not self.d_before:  # a new line, from the candidate before
             xbar = x if self.x is None else self.x
-            self.gradients += self.d is None or xbar is not self.xbar
-            self.d, self.xbar = d, xbar
+            self.gradients += xbar is not self.xbar
+            self.xbar = xbar
             self.s_0 = abs(self.f.observe(xbar, d, d_before, lam)[1]) if self.far else None
         octaves, rise, rate, unit = (10, 1, 1, self.s_0) if self.far else (4, 16, self.rate, f_x)
         features = (

@@ -53,6 +53,7 @@ def step_times(f, x, device):
     read and one written.
     """
     xp, layer, d = backend.namespace(f.delta), f.layer, -f.gradient(x)
+    bare, heavy = make("lr"), make("lr", {"momentum": 0.9})
     value, (W, _), _ = iter(np.linspace(0.1, 0.05, 99)), *f.net.layers(x.x + 0)
     direction = (layer.images, W) if layer.gram is None else (layer.gram, f.delta)  # n columns
 
@@ -69,8 +70,8 @@ def step_times(f, x, device):
     timed = {
         "half": lambda: f.observe(x + next(value) * d, d, d),
         "turn": lambda: f.observe(x + 0.01 * d, d, d, next(value)),
-        "accept": lambda: accept(make("lr")),
-        "accept, momentum": lambda: accept(make("lr", {"momentum": 0.9})),
+        "accept": lambda: accept(bare),
+        "accept, momentum": lambda: accept(heavy),
         "naive step": lambda: f.gradient(f.point(x.x + 0)),
         "torch step": torch_step(layer.images, device) if find_spec("torch") else None,
         "its two products": products,  # from here on, what the line knows is overwritten

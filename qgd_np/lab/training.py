@@ -61,6 +61,16 @@ class Problem:
         """The initial iterate x_1 of a seed (D5)."""
         return self.f.point(self.net.initialise(np.random.default_rng(seed), self.dtype))
 
+    def measure(self, p):
+        """What the reward of Algorithm 4 looks at: the validation error h, or g (D14)."""
+        return self.errors["validation"] if p.reward == "error" else self.f
+
+
+def initial_iterates(problem, p):
+    """x_1 as a function of the training episode: p.starts of them in turn, 0: always new (D21)."""
+    start = functools.lru_cache(p.starts or 1)(lambda k: problem.iterate(p.seed, START, k))
+    return lambda e: start(e % p.starts if p.starts else e)
+
 
 class Log:
     """What happened in one episode, step by step: the `log` of the four algorithms.
@@ -79,7 +89,7 @@ class Log:
     def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0, m=None):
         self.started = time.perf_counter()
         self.f, self.Q, self.p, self.errors, self.trace, self.e = f, Q, p, errors or {}, trace, e
-        self.m, self.value_1 = m, p.lambda_c
+        self.m = m
         T, k = p.steps, len(getattr(Q, "values", ()))
         self.objective, self.value, self.measure = np.full((3, T), np.nan)
         self.reward, self.td_loss = np.full((2, T), np.nan)
@@ -111,7 +121,7 @@ class Log:
 
     def _measured(self, i, x):
         """The reward has looked there, so the number is known to x and nothing is evaluated."""
-        return self.m(x, self.value[i - 1] if i else self.value_1)
+        return self.m(x, self.value[i - 1] if i else self.p.lambda_c)
 
     def close(self, x):
         """The episode has returned x: the last step shows it (D10)."""
@@ -141,8 +151,7 @@ class Training:
         self.Q = DQN(sizes, p, self._rng(EXPLORATION), theta_0)
         label = self.Q.label if p.label == "stored" else None
         self.memory = Memory(p, self._rng(REPLAY), label)
-        start = functools.lru_cache(p.starts or 1)(lambda k: problem.iterate(p.seed, START, k))
-        self.x_1 = lambda e: start(e % p.starts if p.starts else e)  # of episode e (D21)
+        self.x_1 = initial_iterates(problem, p)
         self.held = self._held_out_states()
 
     def _rng(self, stream):
@@ -156,8 +165,7 @@ class Training:
     def episodes(self, trace=None):
         """Play the episodes that are left; yields the row of each."""
         look = self.problem.f if self.task.name == "reg" else lambda x, alpha: self.problem.f(x)
-        on_h = self.task.name == "reg" and self.p.reward == "error"  # D14
-        m = self.problem.errors["validation"] if on_h else look
+        m = self.problem.measure(self.p) if self.task.name == "reg" else look
 
         def logs(e):
             self.current = Log(

@@ -3,7 +3,6 @@
 An agent sees s_t and answers a_t, from the first step at which the DQN would be asked.
 """
 
-import functools
 import math
 
 import gymnasium
@@ -13,7 +12,7 @@ from .. import config
 from ..algorithms import plain_steps_alpha, plain_steps_lambda
 from ..environment import ACCEPT, ACTIONS, FEATURES, HALF, Features, descent, ending, returned
 from ..images import load
-from ..lab.training import START, Problem
+from ..lab.training import Problem, initial_iterates
 from .problems import Problems
 
 
@@ -75,11 +74,9 @@ def on_images(task="lr", data="auto", **changes):
     """The environment of run_lr.py or run_reg.py, its x_1 too; data as --data, changes as flags."""
     p = config.make(task, changes)
     problem = Problem(load(data, p.train_size, p.validation_size), p)
-    x_1 = functools.lru_cache(p.starts or 1)(lambda k: problem.iterate(p.seed, START, k))
-    m = problem.errors["validation"] if task == "reg" and p.reward == "error" else None
-    starts = p.starts or config.LARGEST
-    episode = lambda e: (problem.f, x_1(e % starts), p.of_episode(e))  # noqa: E731
-    return Environment(episode, starts, task, m)
+    x_1, m = initial_iterates(problem, p), problem.measure(p) if task == "reg" else None
+    episode = lambda e: (problem.f, x_1(e), p.of_episode(e))  # noqa: E731
+    return Environment(episode, p.starts or config.LARGEST, task, m)
 
 
 def on_problems(problems, alpha_c=None, **changes):

@@ -42,7 +42,7 @@ EQUIVALENT = [  # (pattern of the line printed below, why no test can see it)
     (r"s_next = features\(x, d.* x -> xbar", "at s_M both are the same iterate"),
     (r"Q\.act\(s\).* s -> s_next", "the line before made them one"),
     (r"algorithms.py:1[23]\d: .*lam -> lam_t", "lambda has not been changed yet in this step"),
-    (r"FEATURE_MAP", "a name for files; the tests of the lab see it"),
+    (r"MAPS|Eq\. 4, Eq\. 6", "a name for files; the tests of the lab see it"),
     (r"slope \+ f_x -> \(slope - f_x\)", "both are finite for the same numbers"),
     (r"else 1\.0,: 1\.0 -> \(2\.0\)", "clipped to 1"),
     (r">= '(printed|returned|gd)'", "the last of the choices by the alphabet"),
