@@ -23,7 +23,9 @@ setup(
         "Topic :: Scientific/Engineering :: Mathematics",
     ],
     packages=find_packages(include=["qgd_np*"]),
-    package_data={"qgd_np": ["README.md", "controllers/*.h5", "page/template.html"]},
+    package_data={
+        "qgd_np": ["README.md", "controllers/*.h5", "controllers/*/*.h5", "page/template.html"]
+    },
     py_modules=["run_lr", "run_reg"],
     python_requires=">=3.11",
     install_requires=[

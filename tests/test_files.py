@@ -164,7 +164,7 @@ def test_another_schema_or_kind_is_refused_by_its_name(path, monkeypatch):
 
 
 def test_the_shipped_controllers_are_read():
-    for path in (ROOT / "qgd_np" / "controllers").glob("*.h5"):
+    for path in (ROOT / "qgd_np" / "controllers").rglob("*.h5"):
         assert files.read(path, "controller")["task"] == ("reg" if path.stem == "reg" else "lr")
 
 

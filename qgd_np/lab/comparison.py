@@ -38,8 +38,8 @@ def fitting(task):
 
 def controller_path(name):
     """The path of a file, or of a shipped controller by its bare name."""
-    path = SHIPPED / f"{name}.h5"
-    return path if path.exists() and not Path(name).exists() else Path(name)
+    shipped = {path.stem: path for path in SHIPPED.rglob("*.h5")}
+    return Path(name) if Path(name).exists() else shipped.get(str(name), Path(name))
 
 
 def load_controller(task, name, p, given=()):
