@@ -457,3 +457,5 @@ def test_the_reward_in_units_of_the_line_and_alpha_c_in_turn(parameters):
     rewards = [experience[3] for experience in case.Q.experiences]
     assert rewards[0] == pytest.approx(0.25 / (f(1) / f(0) - 0.1))  # a half from xbar = x_2
     assert rewards[2] == pytest.approx(0.5 / (f(2) / f(0) - 0.1))  # x_4 is accepted
+    end = f(4) / f(2) - 0.1  # x_6 is accepted, from xbar = x_4, and is x* (D28)
+    assert rewards[4] == pytest.approx(0.5 / end + 3 * 0.25 / end)
