@@ -8,7 +8,7 @@ from scipy.optimize import rosen, rosen_der
 
 from qgd_np import Function, algorithms
 from qgd_np.dqn import DQN, Memory
-from qgd_np.own.problems import LineFunction
+from qgd_np.fast.function import LineFunction
 
 pytest.importorskip("gymnasium")
 from gymnasium.utils.env_checker import check_env  # noqa: E402

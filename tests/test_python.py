@@ -12,7 +12,8 @@ from scipy.optimize import minimize as by_scipy
 import qgd_np
 from qgd_np import Function, algorithms, config, files
 from qgd_np.dqn import DQN, Memory
-from qgd_np.own.problems import LineFunction, Problems
+from qgd_np.fast.function import LineFunction
+from qgd_np.own.train import Problems
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -13,7 +13,7 @@ from ..algorithms import plain_steps_alpha, plain_steps_lambda
 from ..environment import ACCEPT, ACTIONS, FEATURES, HALF, Features, descent, ending, returned
 from ..images import load
 from ..lab.training import Problem, initial_iterates
-from .problems import Problems
+from .train import Problems
 
 
 class Environment(gymnasium.Env):

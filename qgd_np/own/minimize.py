@@ -9,9 +9,9 @@ import numpy as np
 from .. import config
 from ..algorithms import q_gradient_descent_alpha
 from ..environment import returned
+from ..fast.function import LineFunction
 from ..lab.comparison import BROUGHT
 from ..lab.training import Log
-from .problems import LineFunction
 from .train import Controller, load
 
 DONE, NOT_REACHED, WORSE, STOPPED = 0, 1, 2, 99  # the status of a result

@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 
 import qgd_np
 from qgd_np import config
+from qgd_np.fast.function import LineFunction
 from qgd_np.lab.policies import LEARNING_RATE
-from qgd_np.own.problems import LineFunction
 
 rng = np.random.default_rng(2024)
 X = rng.standard_normal((120, 30)) @ (np.eye(30) + 0.15 * rng.standard_normal((30, 30)))
