@@ -84,9 +84,9 @@ def save(fig, path, small=False):
 def curve(ax, y, returned=False, **look):
     """Plot y over 1, 2, ..., gaps where not finite; returned: its last as a dot apart (D10)."""
     y, t = np.where(np.abs(y) < 1e100, y, np.nan), np.arange(1, len(y) + 1)  # or an axis may fail
-    if returned:
-        ax.plot(t[-1:], y[-1:], "o", color=look["color"], ms=3.5)
-        y[-1] = np.nan
+    if returned:  # beside the last step that was reached (D37)
+        end, y[-1] = y[-1], np.nan
+        ax.plot(1 + max(t[np.isfinite(y)], default=0), end, "o", color=look["color"], ms=3.5)
     ax.plot(t, y, marker="." if np.isfinite(y).sum() <= 20 else None, **look)
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
