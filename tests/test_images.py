@@ -1,4 +1,4 @@
-"""The images: official archives, the cache, the download, the split, the standardisation."""
+"""The images: official archives, the download, the split, the standardisation."""
 
 import gzip
 import hashlib
@@ -19,7 +19,7 @@ from archives import binary_files, make_arrays, pack, python_files, same, unpack
 from small_runs import ROOT
 
 from qgd_np import images
-from qgd_np.images import DataError, archive, cache, load, synthetic
+from qgd_np.images import DataError, archive, download, load, synthetic
 
 ARRAYS = make_arrays()
 LAYOUTS = {"binary": binary_files(ARRAYS), "python": python_files(ARRAYS)}
@@ -174,40 +174,24 @@ def test_mean_and_deviation_are_exact_and_a_constant_pixel_becomes_zero():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The folder of the cache; nothing can be downloaded."""
+    """The cache folder; nothing can be downloaded."""
     monkeypatch.setenv("QGD_DATA", str(tmp_path))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(cache, "URL", "http://127.0.0.1:9/")
+    monkeypatch.setattr(download, "URL", "http://127.0.0.1:9/")
     return tmp_path
 
 
-def test_an_archive_in_the_cache_folder_is_cached_and_found_again(official, folder):
-    first, said = load("cifar10", 9), []
-    assert sorted(p.name for p in folder.iterdir()) == [official.name, cache.CACHE]
-    official.unlink()
-    again = load("auto", 9, say=said.append)
-    assert np.array_equal(first.train_images, again.train_images) and again.name == "cifar10"
-    assert first.sha256 == again.sha256 and not said
+def test_an_archive_in_the_cache_folder_is_read_there(official, folder):
+    said = []
+    assert same(download.obtain(folder, said.append), ARRAYS) and not said
+    assert load("auto", 9).name == "cifar10" and [*folder.iterdir()] == [official]
 
 
-def test_a_damaged_or_older_cache_is_set_aside_and_made_again(official, folder):
-    cache.obtain(folder, print)
-    path, said = folder / cache.CACHE, []
-    damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2] ^= 1
-    cache.files.write(path, {"kind": "images", "of": "another program"})
-    for content in (damaged, b"\x89HDF\r\n\x1a\n of an older version", path.read_bytes()):
-        path.write_bytes(content)
-        for _ in range(2):
-            assert same(cache.obtain(folder, said.append), ARRAYS)
-        assert content in [p.read_bytes() for p in folder.glob("cifar10.aside-*.h5")]
-    assert len(said) == 3 and len(list(folder.iterdir())) == 5
-
-
-def test_without_room_for_a_cache_the_images_serve(official, folder, monkeypatch):
-    full, said = mock.Mock(side_effect=cache.files.FileError("no space left")), []
-    monkeypatch.setattr(cache.files, "write", full)
-    assert same(cache.obtain(folder, said.append), ARRAYS) and "no space left" in said[0]
+def test_without_room_for_the_archive_the_images_serve(serve, folder, monkeypatch):
+    serve("good")
+    full, said = mock.Mock(side_effect=download.files.FileError("no space left")), []
+    monkeypatch.setattr(download.files, "save", full)
+    assert same(download.obtain(folder, said.append), ARRAYS) and "no space left" in said[-1]
 
 
 def test_the_cache_folder_is_QGD_DATA_or_that_of_a_checkout_or_the_users(monkeypatch, tmp_path):
@@ -258,36 +242,36 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def serve(folder, monkeypatch):
     """serve(how): from now on the archive comes from a server, and its MD5 counts as official."""
-    monkeypatch.setattr(cache, "MD5", hashlib.md5(CONTENT).hexdigest())
-    monkeypatch.setattr(cache, "TIMEOUT", 0.4)
+    monkeypatch.setattr(download, "MD5", hashlib.md5(CONTENT).hexdigest())
+    monkeypatch.setattr(download, "TIMEOUT", 0.4)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/"
-        yield lambda how: monkeypatch.setattr(cache, "URL", url + how)
+        yield lambda how: monkeypatch.setattr(download, "URL", url + how)
         server.shutdown()
 
 
 @pytest.mark.parametrize("how", CAUSES)
-def test_a_failed_download_leaves_nothing_and_a_good_one_the_cache(how, serve, folder):
+def test_a_failed_download_leaves_nothing_and_a_good_one_the_archive(how, serve, folder):
     serve(how)
     with pytest.raises(DataError, match=f"({CAUSES[how]}).*put cifar-10-binary.tar.gz"):
-        cache.obtain(folder, print)
+        download.obtain(folder, print)
     assert not list(folder.iterdir())
     for again in ("good", "missing"):  # the second time nobody is asked
         serve(again)
-        assert same(cache.obtain(folder, print), ARRAYS)
-        assert [p.name for p in folder.iterdir()] == [cache.CACHE]
+        assert same(download.obtain(folder, print), ARRAYS)
+        assert [p.name for p in folder.iterdir()] == [archive.PACKED[0]]
 
 
 def test_two_first_runs_at_once_both_end_right(serve, folder):
     serve("good")
-    code = "from qgd_np.images import cache, load; cache.URL, cache.MD5 = sys.argv[1:]"
+    code = "from qgd_np.images import download, load; download.URL, download.MD5 = sys.argv[1:]"
     code = f"import sys; {code}; print(load('cifar10').sha256)"
-    command = [sys.executable, "-c", code, cache.URL, cache.MD5]
+    command = [sys.executable, "-c", code, download.URL, download.MD5]
     runs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
     said = {run.communicate()[0].decode().strip() for run in runs}
     assert said == {load("cifar10").sha256}
-    assert [p.name for p in folder.iterdir()] == [cache.CACHE]
+    assert [p.name for p in folder.iterdir()] == [archive.PACKED[0]]
 
 
 def test_synthetic_images_are_the_same_however_many_are_made_of_ten_classes_and_smooth():

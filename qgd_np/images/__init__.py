@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import archive, cache, synthetic
+from . import archive, download, synthetic
 from .archive import DataError
 
 
@@ -33,7 +33,7 @@ class Dataset:
 def load(source="auto", train_size=None, validation_size=0, say=None):
     """Return a Dataset of train_size training images and the validation_size after them.
 
-    source: "cifar10" (the cache, an archive beside it, or a download), "auto" (the same, else
+    source: "cifar10" (an archive in the cache folder, or a download), "auto" (the same, else
     synthetic), "synthetic", or the path of an archive or its folder. train_size: None for all that
     validation leaves. say(text): takes messages, else they go to standard error. Raises DataError.
     """
@@ -58,7 +58,7 @@ def _arrays(source, wanted, say):
     """Return a name and the uint8 arrays; synthetic ones are made for `wanted` images."""
     if source in ("auto", "cifar10"):
         try:
-            return "cifar10", cache.obtain(cache_folder(), say)
+            return "cifar10", download.obtain(cache_folder(), say)
         except DataError as error:
             if source == "cifar10":
                 raise

@@ -3,7 +3,7 @@
     python tests/long/damage.py images|runfiles [COUNT] [--seed S]
 
 Each of COUNT (1,000) cases is cut off, bit-flipped, overwritten or, an archive, of a wrong layout.
-An archive or the cache may give a DataError of one line or the very arrays that were written; one
+An archive may give a DataError of one line or the very arrays that were written; one
 batch in a folder, which has no checksum, also others of the right shapes. A checkpoint or
 controller must end the command line with status 2 and one line. What was on the disk must still be
 there. The exit status is 1 if anything was wrong, or took more than a minute.
@@ -22,7 +22,7 @@ from kill_resume import EPISODES, SMALL, TASKS, end, finished, make_archive, sta
 import numpy as np
 from archives import binary_files, make_arrays, pack, python_files, same, unpack
 
-from qgd_np.images import DataError, archive, cache
+from qgd_np.images import DataError, archive
 
 ARRAYS = make_arrays()
 LAYOUTS = {"binary": binary_files(ARRAYS), "python": python_files(ARRAYS)}
@@ -77,10 +77,6 @@ def outcome(read, marked=True):
 
 def images(folder, rng):
     """Return the kinds of images, and a function that damages and reads one of a kind."""
-    unpack(LAYOUTS["binary"], folder)
-    cache.URL = "http://127.0.0.1:9/"  # nothing can be downloaded
-    cache.obtain(folder, print)
-    sound = (folder / cache.CACHE).read_bytes()
 
     def case(kind):
         with tempfile.TemporaryDirectory() as room:
@@ -89,16 +85,10 @@ def images(folder, rng):
                 name = str(rng.choice(list(LAYOUTS[layout])))
                 unpack(LAYOUTS[layout] | {name: damage(LAYOUTS[layout][name], rng)}, path)
                 return outcome(lambda: archive.read(path), marked=False)
-            if kind != "cache":
-                path.write_bytes(damaged_archive(layout, rng))
-                return outcome(lambda: archive.read(path))
-            content = damage(sound, rng)
-            Path(room, cache.CACHE).write_bytes(content)
-            result = outcome(lambda: cache.obtain(Path(room), lambda text: None))
-            (left,) = Path(room).iterdir()  # at most renamed
-            return result if left.read_bytes() == content else "wrong: the file has changed"
+            path.write_bytes(damaged_archive(layout, rng))
+            return outcome(lambda: archive.read(path))
 
-    return ["cache", "binary", "python", "cache", "unmarked python", "unmarked binary"], case
+    return ["binary", "python", "unmarked python", "unmarked binary"], case
 
 
 def runfiles(folder, rng):
