@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 LARGEST = 10**6  # of any length; longer ones are slips of the keyboard, and NumPy stumbles
 COUNT = (lambda v: 1 <= v <= LARGEST, f"from 1 to {LARGEST}")  # whether a value is in its range
 LENGTH = (lambda v: 0 <= v <= LARGEST, f"from 0 to {LARGEST}")
-ABOVE_0 = (lambda v: v > 0, "above 0")
-AT_LEAST_0 = (lambda v: v >= 0, "at least 0")
+ABOVE_0 = (lambda v: 0 < v < math.inf, "above 0 and finite")
+AT_LEAST_0 = (lambda v: 0 <= v < math.inf, "at least 0 and finite")
 SHARE = (lambda v: 0 <= v <= 1, "from 0 to 1")
 BELOW_1 = (lambda v: 0 <= v < 1, "from 0 to below 1")
-NUMBER = (lambda v: v == v, "a number")
-YES_NO = (lambda v: v in (True, False), "true or false")
+NUMBER = (lambda v: abs(v) < math.inf, "a finite number")
+ANY = (lambda v: True, "")
 
 
 class UserError(Exception):
@@ -27,11 +27,12 @@ class ConfigError(UserError, ValueError):
     """A value that cannot be used; the message says which and what would be."""
 
 
-def option(default, text, *values):
+def option(default, text, *values, metavar=None):
     """A field of the config and flag of the command line; values: one of the ranges, or choices."""
-    choices = None if isinstance(values[0], tuple) else values
-    in_range = (choices.__contains__, " or ".join(map(str, choices))) if choices else values[0]
-    return field(default=default, metadata={"text": text, "choices": choices, "range": in_range})
+    choices = values if values and isinstance(values[0], str) else None
+    in_range = (choices.__contains__, " or ".join(choices)) if choices else (*values, ANY)[0]
+    about = {"text": text, "choices": choices, "range": in_range, "metavar": metavar}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,11 @@ class Config:
     label: str = option("fresh", "TD target made when sampled or stored (D16)", "fresh", "stored")
     optimizer: str = option("adam", "how theta follows Eq. 10 (D24)", "gd", "adam")
     target_every: int = option(200, "updates between target net copies, 0: none (D24)", LENGTH)
-    double: bool = option(True, "double-Q target (D24)", YES_NO)
+    double: bool = option(True, "double-Q target (D24)")
     n_steps: int = option(25, "rewards in a TD target; 1: as printed (D24)", COUNT)
     # the run
     seed: int = option(0, "the one root seed; everything random follows from it", AT_LEAST_0)
-    tf32: bool = option(False, "TensorFloat-32 products on a GPU", YES_NO)
+    tf32: bool = option(False, "TensorFloat-32 products on a GPU")
 
     def of_episode(self, e):
         """The config of training episode e: alpha_c times the factor whose turn it is (D38)."""
@@ -115,27 +116,31 @@ def make(task, *changes):
     values = {k: v for change in (TASKS[task], *changes) for k, v in change.items()}
     if unknown := values.keys() - {f.name for f in dataclasses.fields(Config)}:
         raise ConfigError(f"{min(unknown)}: no parameter has this name")
-    config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    check(config)
-    return config
-
-
-def check(config):
-    """Raise ConfigError for the first value that is out of its range."""
-    c, rules = config, []
-    for f in dataclasses.fields(c):
-        (fits, wanted), value = f.metadata["range"], getattr(c, f.name)
-        each = (value or (0,)) if isinstance(value, tuple) else [value]
-        rules.append((all(map(fits, each)), f.name, wanted))
-    rules += [
+    c = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    check(c)
+    for holds, name, wanted in (
         (max(c.c1, c.c2) < 1e300 * c.gap, "gap", "so large that c / gap stays finite"),
         (c.gamma < 1 or c.horizon == "endless", "gamma", "below 1 with --horizon returned"),
         (c.asked_from(c.M) <= c.steps, "first" if c.first else "M", f"at most --steps, {c.steps}"),
         (c.asked_from(c.M) < (c.gradients or math.inf), "gradients", "0 or above the first step"),
         (c.label == "fresh" or c.n_steps == 1, "label", "fresh with --n-steps above 1 (D16)"),
-    ]
-    for holds, name, wanted in rules:
+    ):
         if not holds:
-            flag, value = "--" + name.replace("_", "-"), getattr(c, name)
-            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-            raise ConfigError(f"{flag} {shown}: must be {wanted}")
+            refuse(c, name, wanted)
+    return c
+
+
+def check(options):
+    """Raise ConfigError for the first value that is out of its range."""
+    for f in dataclasses.fields(options):
+        (fits, wanted), value = f.metadata["range"], getattr(options, f.name)
+        each = (value or (0,)) if isinstance(value, tuple) else [value]
+        if not all(map(fits, each)):
+            refuse(options, f.name, wanted)
+
+
+def refuse(options, name, wanted):
+    """Raise ConfigError for this value."""
+    value = getattr(options, name)
+    shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+    raise ConfigError(f"--{name.replace('_', '-')} {shown}: must be {wanted}")

@@ -126,7 +126,7 @@ loaded = functools.cache(load)
 def training(task, small, **changes):
     """A Training as the command line makes it, before its first episode."""
     given = vars(flags.parser(TASKS[task]).parse_args(small))
-    given = {name: value for name, value in given.items() if name not in flags.FLAGS}
+    given = {name: value for name, value in given.items() if name not in flags.DEFAULTS}
     p = config.make(task, given, changes)
     images = loaded(small[1], p.train_size, p.validation_size)
     return Training(TASKS[task], Problem(images, p), p)

@@ -11,8 +11,8 @@ from matplotlib.image import imread
 from qgd_np import config, figures, files
 from qgd_np.environment import ACTIONS, FEATURES, MAPS
 from qgd_np.figures import __main__ as command
-from qgd_np.figures import drawing, patterns, pictures
-from qgd_np.lab import report
+from qgd_np.figures import drawing, pictures
+from qgd_np.lab import presets, report
 from qgd_np.mlp import MLP
 
 LR, REG = ("gd", "armijo", "nonmonotone", "pattern9", "qgd"), ("gd", "gd lambda 0", "qgd")
@@ -71,20 +71,21 @@ def loaded(folder, **of_tree):
     return drawing.load(write(folder, run_tree(**of_tree)))
 
 
-def drawn(paths, preset, out):
+def drawn(paths, out):
     """Draw; the names of the pictures, which are in `out` and show something."""
-    found = figures.draw(paths, preset, out)
+    found = figures.draw(paths, out)
     assert all(p.parent == out and imread(p).std() > 0.05 for p in found)
     return [p.name for p in found]
 
 
 @pytest.mark.parametrize("preset", ["default", "fig1", "adam", "fig3", "fig8", "fig12", "causes"])
 def test_a_preset_draws_its_pictures(preset, tmp_path):
-    assert {*figures.OWN} - {"seeds"} == {*command.PRESETS} - {"default", "paper", "momentum"}
-    names = {"causes": ["paper", "all"], "fig8": "abc", "adam": "ab"}.get(preset, [""])
+    assert {*figures.OWN} - {"seeds"} == {*presets.PRESETS} - {"default", "paper", "momentum"}
+    names = {"causes": ["paper", "all"], "adam": "ab"}.get(preset, [""])
     task = "reg" if preset == "fig12" else "lr"
-    paths = [write(tmp_path / k, run_tree(task, seed=i)) for i, k in enumerate(names)]
-    assert drawn(paths, preset, tmp_path) == (EVERY if preset == "default" else [f"{preset}.png"])
+    trees = [run_tree(task, seed=i, preset=preset) for i in range(len(names))]
+    paths = [write(tmp_path / k, tree) for k, tree in zip(names, trees, strict=True)]
+    assert drawn(paths, tmp_path) == (EVERY if preset == "default" else [f"{preset}.png"])
 
 
 @pytest.mark.filterwarnings("error")
@@ -98,8 +99,9 @@ def test_what_diverges_is_drawn_without_a_warning(tmp_path):
     train["td_loss"][8:] = 1e9, 1e200, np.inf, np.nan
     train["q_mean"][8:], train["rejected"][8:] = -train["td_loss"][8:], range(4)
     train["diverged_at"][8:], train["objective"][8:, 50:] = 51, np.nan
+    assert drawn([write(tmp_path, tree | {"preset": "fig3"})], tmp_path)
     path = write(tmp_path, tree)
-    assert drawn([path], "default", tmp_path) and drawn([path], "fig3", tmp_path)
+    assert drawn([path], tmp_path)
     names = [row[0] for row in pictures.policies(drawing.load(path))]
     assert "Q-gradient descent\n(1 of 3 diverged)" in names and r"qgd \$b\$" in names
 
@@ -108,16 +110,16 @@ def test_what_diverges_is_drawn_without_a_warning(tmp_path):
 @pytest.mark.parametrize("task", ["lr", "reg"])
 def test_one_step_one_episode_and_one_iterate_are_enough(task, tmp_path):
     expected = [name for name in EVERY if task == "lr" or name != "trace.png"]
-    assert drawn([write(tmp_path, run_tree(task, K=1, T=1, E=1))], "default", tmp_path) == expected
+    assert drawn([write(tmp_path, run_tree(task, K=1, T=1, E=1))], tmp_path) == expected
 
 
 def test_without_a_training_or_a_comparison_the_rest_is_drawn(tmp_path):
     given, alone = run_tree(T=5), run_tree(T=5)
     del given["train"], alone["evaluation"]
-    assert drawn([write(tmp_path, given)], "fig1", tmp_path) == EVERY[1:]
+    assert drawn([write(tmp_path, given | {"preset": "fig1"})], tmp_path) == EVERY[1:]
     for preset, tree in (("fig7", alone), ("causes", run_tree(K=0))):
-        assert drawn([write(tmp_path, tree)], preset, tmp_path) == EVERY[:1]
-    assert drawn([tmp_path / "run.h5"] * 2, "seeds", tmp_path) == ["seeds.png"]
+        assert drawn([write(tmp_path, tree | {"preset": preset})], tmp_path) == EVERY[:1]
+    assert drawn([write(tmp_path, alone)] * 2, tmp_path) == ["seeds.png"]
 
 
 def test_the_comparison_says_on_what_and_what_is_returned(tmp_path):
@@ -152,9 +154,9 @@ def test_the_rule_is_drawn_at_features_of_visited_states(tmp_path):
 
 def test_a_picture_of_a_pattern_claims_a_figure_only_if_it_shows_it(tmp_path):
     run = loaded(tmp_path, T=100)
-    assert "pattern 1 (Figure 7)" in patterns.pattern([run]).get_suptitle()
+    assert "pattern 1 (Figure 7)" in pictures.pattern([run]).get_suptitle()
     run.qgd["alpha"][:] = 1.0
-    fig = patterns.pattern([run])
+    fig = pictures.pattern([run])
     assert "Figure" not in fig.get_suptitle() and "none of the paper's" in fig.get_suptitle()
     first = [line.get_xdata()[0] for line in fig.axes[0].get_lines() if line.get_linestyle() == ":"]
     assert first == [81]  # where the DQN is asked
@@ -188,25 +190,16 @@ def test_what_cannot_be_drawn_is_an_error_of_one_line(tmp_path, monkeypatch, cap
 
 def test_the_command_draws_what_each_run_drew_whatever_the_folders_are_called(tmp_path):
     for k in range(2):
-        write(tmp_path / "fig1" / f"seed-{k}", run_tree(T=20, E=2, seed=k, preset="fig7"))
-        own = run_tree(E=2, preset="fig6", flags='{"seeds": "0:2"}')
-        write(tmp_path / "$x$" / f"a$b_{{^{k}", own)
-        write(tmp_path / f"n-{k}", run_tree(E=2, seed=k, preset="fig10"))
-    assert command.main([str(tmp_path)]) == 0
-    expected = ["$x$/seeds.png", "fig1/fig7.png", "n-0/fig10.png", "n-1/fig10.png"]
+        write(tmp_path / "adam" / f"beta-{k}", run_tree(T=20, E=2, seed=k, preset="adam"))
+        write(tmp_path / "$x$" / f"a$b_{{^{k}", run_tree(E=2, preset="fig6"))
+    write(tmp_path / "n", run_tree(E=2, preset="fig10"))
+    assert command.main(list(map(str, tmp_path.iterdir()))) == 0
+    expected = ["$x$/seeds.png", "adam/adam.png", "n/fig10.png"]
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png")) == expected
-
-
-def test_a_gallery_holds_small_pictures_and_touches_no_run(tmp_path):
-    for k, name in enumerate(("one", "two")):
-        write(tmp_path / "runs" / name, run_tree(T=20 + k, E=2, preset="fig6"))
     gallery = tmp_path / "small"
-    words = [tmp_path / "runs", tmp_path / "runs" / "one" / "run.h5", "--gallery", gallery]
-    assert command.main([*map(str, words), "--preset", "fig2"]) == 0
-    found = sorted(gallery.rglob("*.png"))
-    assert found == [gallery / k for k in ("fig2.png", "one/fig2.png", "two/fig2.png")]
-    assert all(imread(p).shape[1] == 630 and p.stat().st_size < 40_000 for p in found)
-    assert len(list(tmp_path.rglob("*.png"))) == 3
+    assert command.main([str(tmp_path / "adam"), "--gallery", str(gallery)]) == 0
+    (small,) = gallery.iterdir()
+    assert imread(small).shape[1] == 630 and small.stat().st_size < 40_000
 
 
 def test_a_pattern_is_told_by_its_curve_at_any_length_and_rate():

@@ -120,7 +120,10 @@ def test_a_flag_beside_resume_that_contradicts_the_run_is_named(flag, copied, ca
     assert error.startswith(f"error: {flag}: the run in {out} has ") and error.count("\n") == 1
 
 
-def test_another_tasks_run_and_a_part_of_several_are_refused(call, copied, tmp_path, capsys):
+def test_another_tasks_run_and_a_part_of_several_are_refused(
+    call, copied, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "run_lr.py")])  # what each run is a process of
     assert resume("reg", copied("lr")) == 2 and "no run of run_reg.py" in capsys.readouterr().err
     flags = ["--preset", "adam", "--episodes", 1, "--policies", "gd"]
     assert call("lr", *flags, "--out", tmp_path / "adam") == 0

@@ -6,11 +6,13 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from scipy.spatial import cKDTree
 
+from ..environment import ACCEPT
 from ..lab import report
 from ..lab.presets import CAUSES
+from ..lab.report import PATTERNS, pattern_of
 from ..mlp import MLP
 from . import drawing
-from .drawing import BLUE, GREEN, OBJECTIVE, canvas, curve, plain, scale
+from .drawing import BETTER, BLUE, GREEN, OBJECTIVE, POLICIES, VALUE, canvas, curve, plain, scale
 
 LOGS = ("td_loss", "q_mean", "return", "epsilon")
 LABELS = ("TD loss", r"mean of $\max_a Q$", "return", r"$\epsilon$")
@@ -80,7 +82,7 @@ def policies(run):
     """(name, log, colour, line style) of the policies compared, the most accurate one first."""
     rows = []
     for policy, log in run.evaluation.items():
-        name, *look = drawing.POLICIES.get(policy) or (plain(policy), f"C{len(rows) % 10}", ":")
+        name, *look = POLICIES.get(policy) or (plain(policy), f"C{len(rows) % 10}", ":")
         if ended := (~np.isfinite(log["objective"][:, -1])).sum():
             name += f"\n({ended} of {run.K} diverged)"
         rows.append((name, log, *look))
@@ -102,7 +104,7 @@ def comparison(runs):
     run, rows = runs[0], policies(runs[0])
     title = "Q-gradient descent and others" + " (Figures 10 and 11)" * (run.value == "alpha")
     note = "left: mean over K unseen $x_1$; dot at the end: what is returned"
-    fig = canvas(runs, title, note + drawing.BETTER * (run.p.returns == "lower"))
+    fig = canvas(runs, title, note + BETTER * (run.p.returns == "lower"))
     top, bottom = beside(fig, rows, 2)
     for _, log, colour, style in rows:
         width = 2 if log is run.qgd else 1
@@ -155,4 +157,49 @@ def causes(runs):
         each = [(row, m[name], colours[row], ":", m["explodes"]) for row, m in rows.items()]
         drawing.dots(ax, each, np.median)
         ax.set(title=name)
+    return fig
+
+
+def pattern(runs):
+    """alpha or lambda, and f, under the greedy DQN from up to three unseen x_1 (Figures 7 to 9)."""
+    run = runs[0]
+    title, values = f"{VALUE % run.value} and f under the greedy DQN", run.qgd[run.value]
+    names = [f": {PATTERNS[pattern_of(alpha)]}" * (run.value == "alpha") for alpha in values]
+    if run.value == "alpha":
+        found = {pattern_of(alpha) for alpha in values}
+        shown = [f"{PATTERNS[k]} (Figure {k + 6})" for k in (1, 2, 3) if k in found]
+        title += ": " + (", ".join(shown) or "none of the paper's three patterns")
+    columns = [(f"iterate {k + 1}{name}", "qgd", k) for k, name in enumerate(names[:3])]
+    return episodes(run, title, columns)
+
+
+def trace(runs):
+    """The first unseen iterate's episode under the greedy DQN beside the one under a fixed rule."""
+    names = "qgd", runs[0].rival
+    title = "One episode of Q-gradient descent and one of " + POLICIES[names[1]][0]
+    columns = [(POLICIES[name][0], name, 0) for name in names]
+    return episodes(runs[0], title + ", from the same $x_1$", columns)
+
+
+def episodes(run, title, columns):
+    """alpha or lambda above f over the steps; columns: title, policy and which unseen x_1."""
+    note = "small dots: candidates that are accepted in the next step; large dot: what is returned"
+    note += BETTER * (run.p.returns == "lower") + "\ndotted line: from here on the DQN is asked"
+    fig = canvas([run], title, note)
+    axes = fig.subplots(2, len(columns), sharex=True, sharey="row", squeeze=False)
+    for (top, bottom), (name, policy, k) in zip(axes.T, columns, strict=True):
+        log, colour = run.evaluation[policy], POLICIES[policy][1]
+        value, f = log[run.value][k], log["objective"][k]
+        curve(top, value, color=colour)
+        curve(bottom, f, returned=True, color=colour)
+        top.set(title=name, ylabel=VALUE % run.value)
+        bottom.set(xlabel="step t", ylabel=OBJECTIVE)
+        accepted = np.flatnonzero(log["action"][k, 1:] == ACCEPT)
+        asked = policy == "qgd" and np.isfinite(log["state"][k]).all(axis=1)  # (T,)
+        for ax, values in ((top, value), (bottom, f)):
+            ax.plot(accepted + 1, values[accepted], ".", color=colour, ms=3)
+            scale(ax)
+            if np.any(asked):
+                ax.axvline(np.argmax(asked) + 1, color="black", lw=0.8, ls=":")
+            ax.label_outer()
     return fig

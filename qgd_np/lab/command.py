@@ -1,7 +1,6 @@
 """The command line of run_lr.py and run_reg.py: from the flags to a run file, and going on."""
 
 import contextlib
-import gc
 import json
 import os
 import shlex
@@ -44,9 +43,10 @@ def run(task, argv):
     for name in () if a.resume else a.runs:
         refuse_results(a.out / name, "add --resume, or choose another folder")
     try:
-        if a.seeds and not a.only:
+        if len(configs) > 1:
             return run_seeds(a, argv, {name: p.episodes for name, p in configs.items()})
-        return make_runs(task, configs, a)
+        ((name, p),) = configs.items()
+        finish([one_run(task, p, name, a)], a.out / name, a.no_figures)
     except interrupts.Stopped:
         interrupts.ignore()
         words = ["python", sys.argv[0], *(word for word in argv if word != "--resume"), "--resume"]
@@ -60,6 +60,7 @@ def settings(task, given):
     And `fields`, those of the config among them, and `runs`, {folder below --out: what the run in
     it changes against the default config}.
     """
+    config.check(flags.Flags(**{k: v for k, v in given.items() if k in flags.DEFAULTS}))
     last = "seeds" if "seeds" in given else given.get("seed", 0)
     default = f"runs/{task.name}-{given.get('preset', 'default')}-{last}"
     given["out"] = Path(given.get("out") or default)
@@ -67,14 +68,14 @@ def settings(task, given):
         given["policies"] = [*task.policies]
     kept = earlier(task, given) if "resume" in given else {}
     a = SimpleNamespace(**flags.DEFAULTS | {"policies": [*task.default]} | kept | given)
-    a.fields = {name: value for name, value in vars(a).items() if name not in flags.FLAGS}
+    a.fields = {name: value for name, value in vars(a).items() if name not in flags.DEFAULTS}
     rest = {name: value for name, value in a.fields.items() if name != "seed"}
     a.runs = {}
     for seed in range(*map(int, a.seeds.split(":"))) if a.seeds else [a.fields.get("seed", 0)]:
         for name, own in presets.runs(a.preset, task.name, seed).items():
             name = f"seed-{seed}/{name}".strip("/") if a.seeds else name
-            a.runs |= {name: own | rest} if a.only in (None, name) else {}
-    a.quiet |= a.trace or a.only is not None  # a bar would break their lines
+            a.runs |= {name: own | rest} if a.only in ("", name) else {}
+    a.quiet |= a.trace or a.only != ""  # a bar would break their lines
     return a
 
 
@@ -82,11 +83,11 @@ def check(task, a, configs):
     """Raise ConfigError for flags that do not fit each other or the configs of the runs."""
     on_h = task.name == "reg" and not a.controller  # of a preset's runs none changes the reward
     on_h = on_h and "error" in {p.reward for p in configs.values()} or "search" in a.policies
-    alone = a.trace or a.controller or "seed" in a.fields or a.preset in presets.TEN_SEEDS
     rules = {
         f"--only {a.only}: no run has this name": not configs,
-        "--seeds goes with no --seed, --trace, --controller or ten seeds": a.seeds and alone,
-        "--controller: this preset makes several runs": a.controller and len(configs) > 1,
+        "--seeds goes with no --seed": a.seeds and "seed" in a.fields,
+        "several runs go with no --trace and no --controller":
+            len(configs) > 1 and (a.trace or a.controller),
         "--iterates 0: --controller would not be used": a.controller and not a.iterates,
         "--validation-size 0: --reward error and search need such images; --reward g needs none":
             on_h and not all(p.validation_size for p in configs.values()),
@@ -136,17 +137,6 @@ def refuse_results(folder, advice):
     """Raise ConfigError for a folder that holds a run: nothing is overwritten."""
     if any(folder.glob("*.h5")):
         raise ConfigError(f"--out {folder} holds a run: {advice}")
-
-
-def make_runs(task, configs, a):
-    """Make the runs of a preset, one for most presets, and the pictures."""
-    paths = []
-    for name, p in configs.items():
-        if name:
-            print(f"-- {name}")
-        paths.append(one_run(task, p, name, a))
-        gc.collect()  # f and its points hold each other: free the images before the next run
-    finish(paths, a.preset, a.out / (a.only or ""), a.no_figures)
 
 
 def one_run(task, p, name, a):

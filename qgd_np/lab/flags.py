@@ -1,15 +1,65 @@
 """The flags of run_lr.py and run_reg.py: those of a run, and one for every field of the config."""
 
 import argparse
-import dataclasses
-import math
+import re
 import shlex
 import sys
-from argparse import SUPPRESS, ArgumentTypeError
+from argparse import SUPPRESS
+from dataclasses import dataclass, fields
 from functools import partial
 
-from ..config import Config, ConfigError, UserError, make
+from ..config import AT_LEAST_0, COUNT, LENGTH, Config, ConfigError, UserError, make, option
 from ..files.interrupts import Stopped
+
+
+def a_to_b(text):
+    """Whether a text is A:B with A < B, or empty."""
+    numbers = re.fullmatch(r"(\d+):(\d+)", text)
+    return not text or numbers and int(numbers[1]) < int(numbers[2])
+
+
+SPAN = (a_to_b, "A:B with A < B, as in 0:10")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The flags of a run that are not in its config."""
+
+    preset: str = option("default", "a named set of values for other flags", metavar="NAME")
+    list_presets: bool = option(False, "the presets, and what each changes")
+    data: str = option("auto", "auto, cifar10, synthetic, or an archive's path", metavar="WHAT")
+    device: str = option("auto", "where the net lives", "auto", "cpu", "gpu")
+    out: str = option("", "folder of the results [runs/TASK-PRESET-SEED]", metavar="DIR")
+    resume: bool = option(False, "go on with the run in that folder")
+    seeds: str = option("", "train seeds A to B-1, several at a time", SPAN, metavar="A:B")
+    controller: tuple = option((), "no training: these DQNs, files or names", metavar="NAME")
+    iterates: int = option(3, "unseen x_1 to compare on; 0: none", LENGTH, metavar="K")
+    iterate_seed: int = option(1000, "seed of the first of them", AT_LEAST_0, metavar="S0")
+    policies: tuple = option((), "what to compare with, or all", metavar="NAME")
+    trace: bool = option(False, "print every step")
+    no_figures: bool = option(False, "no pictures")
+    quiet: bool = option(False, "no progress bar")
+    help_all: bool = option(False, "all flags, in groups")
+    only: str = option("", "of several runs, the one of this name", metavar="RUN")
+    workers: int = option(0, "runs at a time, of several; 0: one a core", LENGTH)
+    checkpoint_episodes: int = option(20, "save after so many episodes", COUNT)
+
+
+DEFAULTS = vars(Flags())
+METAVARS = {int: "N", float: "X"}
+RARE = ("only", "workers", "checkpoint_episodes")  # not on the first screen; of the config, on it:
+USUAL = ("episodes", "steps", "train_size", "hidden", "loss", "seed")
+GROUPS = {  # the flag that each begins with
+    "preset": "the run", "train_size": "the objective net and its data",
+    "steps": "the environment", "episodes": "Q-learning", "seed": "seed and precision",
+}  # fmt: skip
+
+
+def count(text):
+    """A whole number above 0, for argparse."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return int(text)
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,101 +82,41 @@ def one_line(run):
         return 128 + (stop.args[0] if stop.args else 2)
 
 
-def number(text):
-    """A finite float, for argparse."""
-    if not math.isfinite(value := float(text)):
-        raise ArgumentTypeError(f"{text} is not a finite number")
-    return value
-
-
-def whole(text, least=0):
-    """A whole number, for argparse."""
-    if not text.isdecimal() or not least <= int(text) < 2**62:
-        raise ArgumentTypeError(f"{text} is not a whole number of at least {least}")
-    return int(text)
-
-
-def seeds(text):
-    """A:B, for argparse."""
-    first, _, end = text.partition(":")
-    if not (first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise ArgumentTypeError(f"{text!r} is not A:B with A < B, as in 0:10")
-    return text
-
-
-count = partial(whole, least=1)
-SWITCH, SEVERAL = dict(action="store_true"), dict(nargs="+", metavar="NAME")
-FLAGS = {  # those of a run: default, how argparse takes it, text
-    "preset": ("default", dict(metavar="NAME"), "a named set of values for other flags"),
-    "list_presets": (False, SWITCH, "the presets, and what each changes"),
-    "data": ("auto", dict(metavar="WHAT"), "auto, cifar10, synthetic, or an archive's path"),
-    "device": ("auto", dict(choices=("auto", "cpu", "gpu")), "where the net lives"),
-    "out": (None, dict(metavar="DIR"), "folder of the results [runs/TASK-PRESET-SEED]"),
-    "resume": (False, SWITCH, "go on with the run in that folder"),
-    "seeds": (None, dict(type=seeds, metavar="A:B"), "train seeds A to B-1, several at a time"),
-    "controller": (None, SEVERAL, "no training: use these DQNs, a file or a shipped name"),
-    "iterates": (3, dict(type=whole, metavar="K"), "unseen x_1 to compare on; 0: none"),
-    "iterate_seed": (1000, dict(type=whole, metavar="S0"), "seed of the first of them"),
-    "policies": (None, SEVERAL, "what to compare with, or all"),
-    "trace": (False, SWITCH, "print every step"),
-    "no_figures": (False, SWITCH, "no pictures"),
-    "quiet": (False, SWITCH, "no progress bar"),
-    "help_all": (False, SWITCH, "all flags, in groups"),
-    "only": (None, dict(metavar="RUN"), "of several runs, the one of this name"),
-    "workers": (0, dict(type=whole, metavar="N"), "runs of --seeds at a time; 0: one a core"),
-    "checkpoint_episodes": (20, dict(type=count, metavar="N"), "save after N episodes"),
-}
-DEFAULTS = {name: default for name, (default, _, _) in FLAGS.items()}
-RARE = ("only", "workers", "checkpoint_episodes")  # not on the first screen; of the config, on it:
-USUAL = ("episodes", "steps", "train_size", "hidden", "loss", "seed")
-GROUPS = {  # the flag that each begins with
-    "preset": "the run", "train_size": "the objective net and its data",
-    "steps": "the environment", "episodes": "Q-learning", "seed": "seed and precision",
-}  # fmt: skip
-
-
 def parser(task, everything=False):
     """The argument parser of a task; a flag that is not given stays out of what it parses."""
-    top = Parser(
+    group = top = Parser(
         prog=f"run_{task.name}.py", usage="%(prog)s [--flag value ...]", description=task.about,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=24),
         allow_abbrev=False, argument_default=SUPPRESS,
     )  # fmt: skip
-    rows, group = FLAGS | of_config(task), top
-    policies = dict(SEVERAL, choices=["all", "qgd", *task.policies])
-    rows["policies"] = task.default, policies, f"of {', '.join(task.policies)}, or all"
-    for name, (default, how, text) in rows.items():
+    defaults = DEFAULTS | vars(make(task.name)) | {"policies": task.default}
+    choices = {"policies": ["all", "qgd", *task.policies]}
+    for f in (*fields(Flags), *fields(Config)):
+        default, text, name = defaults[f.name], f.metadata["text"], f.name
         if everything and name in GROUPS:
             group = top.add_argument_group(GROUPS[name])
-        words = shlex.join(map(str, default)) if isinstance(default, tuple) else default
-        text += "" if how is SWITCH or words is None else f" [{words}]"
-        shown = everything or (name in USUAL if name not in FLAGS else name not in RARE)
+        if isinstance(default, bool):
+            how = {"action": argparse.BooleanOptionalAction if default else "store_true"}
+        else:
+            several = isinstance(default, tuple)
+            kind = type(default[0] if default else "") if several else type(default)
+            how = {"type": kind, "choices": choices.get(name, f.metadata["choices"])}
+            how |= {"metavar": f.metadata["metavar"] or METAVARS.get(kind)}
+            how |= {"nargs": "+"} if several else {}
+            words = shlex.join(map(str, default)) if several else default
+            text += f" [{words}]" if words != "" else ""
+        if name == "policies":
+            text = f"of {', '.join(task.policies)}, or all [{words}]"
+        shown = everything or name in USUAL or name in DEFAULTS and name not in RARE
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, dest=name, help=text if shown else SUPPRESS, **how)
     return top
 
 
-def of_config(task):
-    """As FLAGS, for every field of the config."""
-    rows, defaults = {}, make(task.name)
-    for field in dataclasses.fields(Config):
-        default = getattr(defaults, field.name)
-        how = {
-            bool: dict(action=argparse.BooleanOptionalAction), int: dict(type=int, metavar="N"),
-            float: dict(type=number, metavar="X"), str: dict(choices=field.metadata["choices"]),
-        }  # fmt: skip
-        if isinstance(default, tuple):
-            how = how[type(default[0])] | {"nargs": "+"}
-        else:
-            how = how[type(default)]
-        rows[field.name] = default, how, field.metadata["text"]
-    return rows
-
-
 def written(name, value):
     """A flag as it is written on the command line."""
     flag = name.replace("_", "-")
-    if value is None or isinstance(value, bool):
+    if isinstance(value, bool) or value in (None, "", [], ()):
         return f"--{flag}" if value else f"--no-{flag}"
     value = shlex.join(map(str, value)) if isinstance(value, (tuple, list)) else value
     return f"--{flag} {value}"

@@ -25,11 +25,6 @@ def epsilon(first, last, episodes):
     return dict(epsilon_first=first, epsilon_last=last, epsilon_episodes=episodes)
 
 
-def ten_seeds(first):
-    """The runs that Figures 7 to 9 choose from."""
-    return {f"seed-{k}": dict(seed=k) for k in range(first, first + 10)}
-
-
 def of_default(*names):
     """The defaults of these fields, as one change on top of the paper's rule."""
     return {name: getattr(Config, name) for name in names}
@@ -75,7 +70,6 @@ MOMENTUM = dict(
     gamma=0.3, n_steps=1, horizon="endless", beta=0.003, beta_last=1e-6, A=200, B=0, accepts=0.2,
     epsilon_last=0.1,
 )  # fmt: skip
-TEN_SEEDS = ("fig7", "fig8", "fig9")  # they choose from the same ten runs
 
 TABLE = {  # some are for several figures
     "default": Preset("", {}, tasks=("lr", "reg")),
@@ -86,8 +80,7 @@ TABLE = {  # some are for several figures
     "fig2": Preset("paper", epsilon(0.01, 0.01, 1)),
     "fig3 fig4": Preset("fig2", dict(episodes=20)),
     "fig5": Preset("paper", dict(episodes=20), {"epsilon-0.05": epsilon(0.05, 0.05, 1)} | FIG5),
-    "fig6": Preset("paper", epsilon(0.2, 0.05, 10) | dict(episodes=100)),
-    "fig7 fig8 fig9": Preset("fig6", {}, ten_seeds(0)),
+    "fig6 fig7 fig8 fig9": Preset("paper", epsilon(0.2, 0.05, 10) | dict(episodes=100)),
     "fig10 fig11": Preset("default", {}),
     "fig12": Preset("paper", {}, tasks=("reg",)),
     "causes": Preset("paper", CAUSES_BASE, CAUSES),
@@ -102,13 +95,12 @@ def changes(name):
 
 
 def runs(name, task, seed):
-    """{name of a run: its changes against the defaults}; ten seeds begin at the given one."""
+    """{name of a run: its changes against the defaults}."""
     preset = PRESETS.get(name)
     if not preset or task not in preset.tasks:
         where = f"is for run_{preset.tasks[0]}.py" if preset else "is not known"
         raise ConfigError(f"--preset {name}: {where}; --list-presets shows all")
-    own = ten_seeds(seed) if name in TEN_SEEDS else preset.runs
-    return {run: {"seed": seed} | changes(name) | change for run, change in own.items()}
+    return {run: {"seed": seed} | changes(name) | change for run, change in preset.runs.items()}
 
 
 def listing():

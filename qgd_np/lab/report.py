@@ -192,17 +192,17 @@ def overview(runs):
             f"The training has settled on {sum(good)} of {len(good)}.")  # fmt: skip
 
 
-def finish(paths, preset, out, no_figures):
+def finish(paths, out, no_figures):
     """Print the table of several runs, draw pictures, write pages, and say what to open first."""
-    if len(paths) > 1:
-        print(overview([(path.parent.name, files.read(path)) for path in paths]))
     from .. import page  # its room looks at this one
 
+    if len(paths) > 1:
+        print(overview([(path.parent.name, files.read(path)) for path in paths]))
     pictures = []
     if not no_figures:
         from .. import figures  # matplotlib is slow to import
 
-        pictures = figures.draw(paths, preset, out)
+        pictures = figures.draw(paths, out)
         print(*(f"picture  {path}" for path in pictures), sep="\n")
     pages = [page.write(path) for path in paths]
     first = [*pages, *pictures] if len(pages) == 1 else [*pictures, *pages]

@@ -48,7 +48,7 @@ def run_seeds(a, argv, episodes):
             raise
     paths = [a.out / name / "run.h5" for name in episodes if name not in failed]
     if paths:
-        finish(paths, a.preset if "/" in next(iter(episodes)) else "seeds", a.out, a.no_figures)
+        finish(paths, a.out, a.no_figures)
     if failed:
         print(f"error: {', '.join(failed)} failed; the messages stand above", file=sys.stderr)
     return 2 if failed else 0
