@@ -12,11 +12,11 @@ from qgd_np import config, figures, files
 from qgd_np.environment import ACTIONS, FEATURES, MAPS
 from qgd_np.figures import __main__ as command
 from qgd_np.figures import drawing, pictures
-from qgd_np.lab import presets, report
+from qgd_np.lab import flags, presets, report
 from qgd_np.mlp import MLP
 
 LR, REG = ("gd", "armijo", "nonmonotone", "pattern9", "qgd"), ("gd", "gd lambda 0", "qgd")
-EVERY = ["training.png", "comparison.png", "pattern.png", "trace.png", "rule.png"]
+EVERY = ["training.png", "comparison.png", "pattern.png", "trace.png"]
 
 
 def curve(T, *pieces):
@@ -139,19 +139,6 @@ def test_the_comparison_says_on_what_and_what_is_returned(tmp_path):
     assert "controller mine.h5" in caption and "seed" not in caption
 
 
-def test_the_rule_is_drawn_at_features_of_visited_states(tmp_path):
-    run = loaded(tmp_path)
-    (s, a), (ground, dots) = run.visited, pictures.rule([run]).axes[1].collections
-    assert len(s) == 18 and np.array_equal(dots.get_offsets(), s[:, [1, 3]])
-    assert [to_hex(c) for c in dots.get_facecolors()] == [pictures.ACTIONS[k].lower() for k in a]
-    A = s[np.argmin((s[:, 1] + 1) ** 2 + (s[:, 3] - 1) ** 2)]  # nearest the corner above left
-    A[1], A[3] = -1, 1
-    for i in (1, 2, 3):
-        Z = A @ run.dqn[f"W{i}"] + run.dqn[f"b{i}"]
-        A = 1 / (1 + np.exp(-Z))
-    assert ground.get_array()[-1, 0] == Z.argmax()
-
-
 def test_a_picture_of_a_pattern_claims_a_figure_only_if_it_shows_it(tmp_path):
     run = loaded(tmp_path, T=100)
     assert "pattern 1 (Figure 7)" in pictures.pattern([run]).get_suptitle()
@@ -177,7 +164,7 @@ def test_what_cannot_be_drawn_is_an_error_of_one_line(tmp_path, monkeypatch, cap
     (tmp_path / "empty").mkdir()
 
     def refused(*words):
-        assert command.main(list(map(str, words))) == 2
+        assert flags.one_line(lambda: command.redraw(list(map(str, words)))) == 2
         return capsys.readouterr().err.count("\n") == 1
 
     assert refused(other) and refused(tmp_path / "empty") and refused("none.h5") and refused()
@@ -193,13 +180,9 @@ def test_the_command_draws_what_each_run_drew_whatever_the_folders_are_called(tm
         write(tmp_path / "adam" / f"beta-{k}", run_tree(T=20, E=2, seed=k, preset="adam"))
         write(tmp_path / "$x$" / f"a$b_{{^{k}", run_tree(E=2, preset="fig6"))
     write(tmp_path / "n", run_tree(E=2, preset="fig10"))
-    assert command.main(list(map(str, tmp_path.iterdir()))) == 0
+    command.redraw(list(map(str, tmp_path.iterdir())))
     expected = ["$x$/seeds.png", "adam/adam.png", "n/fig10.png"]
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png")) == expected
-    gallery = tmp_path / "small"
-    assert command.main([str(tmp_path / "adam"), "--gallery", str(gallery)]) == 0
-    (small,) = gallery.iterdir()
-    assert imread(small).shape[1] == 630 and small.stat().st_size < 40_000
 
 
 def test_a_pattern_is_told_by_its_curve_at_any_length_and_rate():

@@ -66,16 +66,6 @@ def test_equal_trees_give_equal_bytes_whatever_time_order_and_strides(path):
         assert file.attrs["schema"] == 4 and (file["dqn/theta"][()] == 1).all()
 
 
-@pytest.mark.parametrize("tree", [
-    {1: 1}, {"": 1}, {"a/b": np.zeros(2)}, {"schema": 4}, {"v": None}, {"v": 2**64}, {"v": "a\0b"},
-    {"v": "\ud800"}, {"v": ["a", 1]}, {"v": {1}}, {"v": np.array(["x"])}, {"v": np.array([None])},
-])  # fmt: skip
-def test_a_tree_that_would_not_come_back_is_a_type_error_and_touches_no_file(path, tree):
-    with pytest.raises(TypeError):
-        files.write(path, tree)
-    assert os.listdir(path.parent) == []
-
-
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_disk_that_takes_no_more_leaves_the_old_file_alone(path, monkeypatch, keep, step):

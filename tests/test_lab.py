@@ -440,7 +440,7 @@ def test_the_measures_of_several_runs_by_hand_and_their_table():
     tree = of_seed([4] * 5 + [1] * 10 + [2] * 5, [5] * 15 + [10, 9, 11, 10, 10])
     tree["evaluation"]["qgd"]["alpha"][:] = 0.5 ** np.arange(20)
     m = report.measures(tree)
-    assert list(m.values()) == pytest.approx([20, 2, 20, 100, 0, False, 75, 2, 2, 0.4, 0.2])
+    assert list(m.values()) == pytest.approx([20, 2, 20, 100, 0, False, False, 75, 2, 2, 0.4, 0.2])
     text = report.overview([("all", tree), ("paper", of_seed([1] * 10)), ("paper", tree)])
     *_, head, first, second, count = text.splitlines()
     assert head.split()[-4:] == ["f", "accuracy", "above", "gd"] and "settled on 1 of 3" in count

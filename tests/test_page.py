@@ -144,7 +144,9 @@ def test_the_command_that_it_gives_makes_a_run_of_the_same_settings(task, straig
 
 def test_the_colours_are_those_of_the_pictures():
     (row,) = re.findall(r"const COLOURS = (\[.*\]);", TEMPLATE)
-    assert tuple(json.loads(row)) == pictures.ACTIONS and f"--red: {drawing.RED};" in TEMPLATE
+    names = ("BLUE", "ORANGE", "GREEN", "PINK", "SKY", "GREY")
+    assert json.loads(row) == [getattr(drawing, k) for k in names]
+    assert f"--red: {drawing.RED};" in TEMPLATE
 
 
 # -- bad input ------------------------------------------------------------------------------------
@@ -153,12 +155,14 @@ def test_the_colours_are_those_of_the_pictures():
 def test_a_folder_of_any_name_and_pictures_beside_it(straight, tmp_path):
     name = "a<!--<script><b>&amp;'\" {DATA} \N{LINE SEPARATOR}é"
     folder = shutil.copytree(straight("lr"), tmp_path / name)
-    drawing.save(drawing.canvas([drawing.load(folder / "run.h5")], "t"), folder / "rule.png")
+    drawing.save(drawing.canvas([drawing.load(folder / "run.h5")], "t"), folder / "trace.png")
     (folder / "other.png").write_text("no picture of ours")
     assert again.main([str(tmp_path)]) == 0
     data, text = shown(folder)
     assert data["name"] == name and text.count("<script>") == 1 and "<b>" not in text
-    assert [row[:2] for row in data["pictures"]] == [["rule", pictures.rule.__doc__.split("\n")[0]]]
+    assert [row[:2] for row in data["pictures"]] == [
+        ["trace", pictures.trace.__doc__.split("\n")[0]]
+    ]
 
 
 def test_without_states_the_rest_is_shown_and_what_is_no_run_is_one_line(

@@ -7,14 +7,13 @@ import matplotlib
 
 from ..lab.presets import PRESETS
 from .drawing import STYLE, load, save
-from .pictures import causes, comparison, objective_net, pattern, rule, trace, training
+from .pictures import causes, comparison, objective_net, pattern, trace, training
 
 EVERY = {  # {picture: (what a run must hold for it, function of the runs that do)}
     "training": ("train", training),
     "comparison": ("evaluation", comparison),
     "pattern": ("evaluation", pattern),
     "trace": ("rival", trace),
-    "rule": ("visited", rule),
 }
 LOSSES = ("fig1", "fig2", "fig5", "fig6", "fig12", "adam")
 OWN = dict.fromkeys(LOSSES, ("train", partial(training, panels=1)))  # of a preset: the same
@@ -24,7 +23,7 @@ OWN |= dict.fromkeys(("fig10", "fig11"), EVERY["comparison"])
 OWN |= {"causes": ("evaluation", causes), "seeds": ("train", partial(training, panels=3))}
 
 
-def draw(files, out, small=False):
+def draw(files, out):
     """Draw the pictures of the runs that one command has made into a folder; return their paths.
 
     Where no run holds the picture of the preset, those of "default" are drawn.
@@ -36,7 +35,7 @@ def draw(files, out, small=False):
         for name, (part, figure) in pictures.items():
             if holding := [run for run in runs if getattr(run, part)]:
                 with matplotlib.rc_context(STYLE):
-                    paths.append(save(figure(holding), Path(out) / f"{name}.png", small))
+                    paths.append(save(figure(holding), Path(out) / f"{name}.png"))
         if paths:
             return paths
     return []

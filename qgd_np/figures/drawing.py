@@ -33,21 +33,18 @@ BETTER = ", the better of the last candidate and the accepted iterate"  # D10
 def load(path):
     """A run file to draw from: its tree as attributes, and path, folder, config p, value, K.
 
-    Of the closing comparison, if any: qgd, a rival's name, visited: states (m, 6), actions (m,).
+    Of the closing comparison, if any: qgd and the name of a rival.
     """
-    run = SimpleNamespace(train=None, evaluation={}, preset="default", flags="{}", visited=None)
+    run = SimpleNamespace(train=None, evaluation={}, preset="default", flags="{}")
     vars(run).update(files.read(path, "run"), path=Path(path).resolve())
     run.folder, run.p = run.path.parent, config.make(run.task, json.loads(run.config))
     flags = json.loads(run.flags)
-    run.seeds, run.controller = flags.get("seeds"), Path((flags.get("controller") or [""])[0]).name
+    run.controller = Path((flags.get("controller") or [""])[0]).name
     run.value = "alpha" if run.task == "lr" else "lambda"
     run.evaluation = {k: log for k, log in run.evaluation.items() if log["objective"].size}
     run.qgd = run.evaluation.get("qgd")
     run.rival = next((name for name in RIVALS if name in run.evaluation), None)
     run.K = len(run.qgd["action"]) if run.qgd else 0
-    if run.qgd:
-        asked = np.isfinite(run.qgd["state"]).all(axis=2)  # (K, T)
-        run.visited = asked.any() and (run.qgd["state"][asked], run.qgd["action"][asked])
     return run
 
 
@@ -70,10 +67,10 @@ def plain(text):
     return text.replace("$", r"\$")
 
 
-def save(fig, path, small=False):
-    """Write a picture in 128 colours, 840 pixels wide; small: 630."""
+def save(fig, path):
+    """Write a picture in 128 colours, 840 pixels wide."""
     buffer, packed = io.BytesIO(), io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=90 if small else 120)
+    fig.savefig(buffer, format="png", dpi=120)
     picture = Image.open(buffer).convert("RGB").quantize(128, Image.Quantize.FASTOCTREE, dither=0)
     picture.save(packed, "png", optimize=True)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,21 +2,16 @@
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import ListedColormap
-from matplotlib.patches import Patch
-from scipy.spatial import cKDTree
 
 from ..environment import ACCEPT
 from ..lab import report
 from ..lab.presets import CAUSES
 from ..lab.report import PATTERNS, pattern_of
-from ..mlp import MLP
 from . import drawing
-from .drawing import BETTER, BLUE, GREEN, OBJECTIVE, POLICIES, VALUE, canvas, curve, plain, scale
+from .drawing import BETTER, BLUE, OBJECTIVE, POLICIES, VALUE, canvas, curve, plain, scale
 
 LOGS = ("td_loss", "q_mean", "return", "epsilon")
 LABELS = ("TD loss", r"mean of $\max_a Q$", "return", r"$\epsilon$")
-ACTIONS = (BLUE, drawing.ORANGE, GREEN, drawing.PINK, drawing.SKY, drawing.GREY)
 
 
 def settings(p):
@@ -114,30 +109,6 @@ def comparison(runs):
     scale(bottom)
     top.set(ylabel="test accuracy")
     bottom.set(xlabel="step t", ylabel=OBJECTIVE)
-    return fig
-
-
-def rule(runs):
-    """The learned rule: greedy action over the slope and three other features, visited states."""
-    run, (s, a) = runs[0], runs[0].visited
-    features, net = run.dqn["features"], MLP(run.dqn["sizes"])
-    names = [f"{name}{i}" for i in range(1, len(net.sizes)) for name in "Wb"]
-    theta = np.concatenate([run.dqn[name] for name in names], axis=None)
-    y, grid = min(3, len(features) - 1), np.linspace(-1, 1, 101)  # the slope
-    plane = np.stack(np.meshgrid(grid, grid), axis=2).reshape(-1, 2)
-    note = f"features: {run.dqn['feature_map']}\ndots: visited states, by the action taken; "
-    note += "ground: greedy action if the features not on the axes are those of the nearest dot"
-    fig = canvas(runs, "The learned rule: greedy action of the DQN", note)
-    for x, ax in enumerate(fig.subplots(1, y, sharey=True)):
-        states = s[cKDTree(s[:, [x, y]]).query(plane)[1]]
-        states[:, [x, y]] = plane
-        action = net.forward(theta, states)[-1].argmax(axis=1).reshape(grid.size, -1)
-        ax.pcolormesh(grid, grid, action, cmap=ListedColormap(ACTIONS), vmin=0, vmax=5, alpha=0.35)
-        ax.scatter(s[:, x], s[:, y], 8, np.array(ACTIONS)[a], lw=0.3, ec="black", clip_on=False)
-        ax.set(xlabel=features[x], ylabel=features[y])
-        ax.label_outer()
-    patches = [Patch(color=c, label=k) for c, k in zip(ACTIONS, run.dqn["actions"], strict=False)]
-    fig.legend(handles=patches, loc="outside right center", title="action")
     return fig
 
 

@@ -74,8 +74,8 @@ def settings(task, given):
     for seed in range(*map(int, a.seeds.split(":"))) if a.seeds else [a.fields.get("seed", 0)]:
         for name, own in presets.runs(a.preset, task.name, seed).items():
             name = f"seed-{seed}/{name}".strip("/") if a.seeds else name
-            a.runs |= {name: own | rest} if a.only in ("", name) else {}
-    a.quiet |= a.trace or a.only != ""  # a bar would break their lines
+            a.runs |= {name: own | rest} if a.only in (None, name) else {}
+    a.quiet |= a.trace or a.only is not None  # a bar would break their lines
     return a
 
 

@@ -11,12 +11,7 @@ from ..dqn import DQN
 from ..environment import ACTIONS, FEATURES, MAPS
 from .training import Log
 
-BROUGHT = (
-    "M",
-    "first",
-    "momentum",
-    "map",
-)  # what a controller was trained with is what it is used with
+BROUGHT = ("M", "first", "momentum", "map")  # of its training, to its use
 SHIPPED = Path(__file__).resolve().parents[1] / "controllers"
 
 
@@ -28,12 +23,6 @@ def controller_tree(task, Q, p):
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         tree |= {f"W{layer}": W.copy(), f"b{layer}": b.copy()}
     return tree
-
-
-def fitting(task):
-    """What a controller's file may say that can be used here, the usual first."""
-    maps = list(MAPS.values())
-    return {"actions": [list(ACTIONS[task])], "features": [list(FEATURES)], "feature_map": maps}
 
 
 def controller_path(name):
@@ -49,13 +38,14 @@ def load_controller(task, name, p, given=()):
     FileError for a file without one, or with one made for another task or with other features.
     """
     path = controller_path(name)
-    tree = files.read(path).get("dqn", {})
-    for what, here in fitting(task).items():
+    tree, maps = files.read(path).get("dqn", {}), {text: name for name, text in MAPS.items()}
+    fitting = ("actions", [[*ACTIONS[task]]]), ("features", [[*FEATURES]]), ("feature_map", [*maps])
+    for what, here in fitting:
         if (found := tree.get(what)) not in here:
             said = f"its {what} is {found}, here {here[0]}; give another run.h5 or controller.h5"
             raise files.FileError(f"{path}: no controller for run_{task}.py here: {said}")
     brought = {name: tree[name] for name in BROUGHT if name in tree}
-    brought["map"] = {text: name for name, text in MAPS.items()}[tree["feature_map"]]
+    brought["map"] = maps[tree["feature_map"]]
     Q = DQN(tree["sizes"], p)
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
         W[:], b[:] = tree[f"W{layer}"], tree[f"b{layer}"]

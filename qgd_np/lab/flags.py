@@ -45,7 +45,7 @@ class Flags:
     checkpoint_episodes: int = option(20, "save after so many episodes", COUNT)
 
 
-DEFAULTS = vars(Flags())
+DEFAULTS = {k: None if v in ("", ()) else v for k, v in vars(Flags()).items()}
 METAVARS = {int: "N", float: "X"}
 RARE = ("only", "workers", "checkpoint_episodes")  # not on the first screen; of the config, on it:
 USUAL = ("episodes", "steps", "train_size", "hidden", "loss", "seed")
@@ -89,7 +89,7 @@ def parser(task, everything=False):
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=24),
         allow_abbrev=False, argument_default=SUPPRESS,
     )  # fmt: skip
-    defaults = DEFAULTS | vars(make(task.name)) | {"policies": task.default}
+    defaults = vars(Flags()) | vars(make(task.name)) | {"policies": task.default}
     choices = {"policies": ["all", "qgd", *task.policies]}
     for f in (*fields(Flags), *fields(Config)):
         default, text, name = defaults[f.name], f.metadata["text"], f.name
@@ -116,7 +116,7 @@ def parser(task, everything=False):
 def written(name, value):
     """A flag as it is written on the command line."""
     flag = name.replace("_", "-")
-    if isinstance(value, bool) or value in (None, "", [], ()):
+    if value is None or isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
     value = shlex.join(map(str, value)) if isinstance(value, (tuple, list)) else value
     return f"--{flag} {value}"

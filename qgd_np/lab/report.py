@@ -92,22 +92,16 @@ def convergence(train):
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         lowest = min(part.mean() for part in np.array_split(loss, min(4, E)))
         grown = last.mean() > 10 * lowest or train["rejected"][-1] > 0
-        error = np.hypot(last.std(), third.std()) / np.sqrt(quarter) / third.mean()
+        ranges, changes = 100 * np.ptp(q) / abs(q.mean()), 100 * (last.mean() / third.mean() - 1)
         return {
-            "max-Q ranges by, %": 100 * np.ptp(q) / abs(q.mean()),
+            "max-Q ranges by, %": ranges,
             "TD loss": last.mean(),
             "TD error, %": 100 * np.sqrt(2 * last.mean()) / abs(q.mean()),
-            "changes by, %": 100 * (last.mean() / third.mean() - 1),
-            "+-": 100 * error,
+            "changes by, %": changes,
+            "+-": 100 * np.hypot(last.std(), third.std()) / np.sqrt(quarter) / third.mean(),
             "explodes": bool(grown or not np.isfinite(loss).all()),
+            "settled": bool(E >= 8 and ranges < 1 and abs(changes) < 10),
         }
-
-
-def settled(train):
-    """Whether max-Q ranges by less than 1 % and the TD loss changes by less than 10 %."""
-    m = convergence(train)
-    enough = len(train["td_loss"]) >= 8
-    return enough and m["max-Q ranges by, %"] < 1 and abs(m["changes by, %"]) < 10
 
 
 def verdict(tree):
@@ -118,7 +112,7 @@ def verdict(tree):
         diverged, rejected = (train["diverged_at"] > 0).sum(), train["rejected"][-1]
         said = f"Too few episodes, {E}, to say whether the training settles."
         if E >= 8:
-            said = (f"The training has {'' if settled(train) else 'NOT '}settled: over its last "
+            said = (f"The training has {'' if m['settled'] else 'NOT '}settled: over its last "
                     f"quarter max-Q ranges by {m['max-Q ranges by, %']:.2g} % and the TD loss "
                     f"changes by {m['changes by, %']:+.1f} +- {m['+-']:.1f} %.")  # fmt: skip
         text.append(said)
@@ -181,13 +175,13 @@ def overview(runs):
     headings = [*dict.fromkeys(heading for row in rows.values() for heading in row)]
     for name, row in rows.items():
         texts = {heading: f"{np.median(values):.3g}" for heading, values in row.items()}
-        if "explodes" in row:
-            texts["explodes"] = f"{sum(row['explodes'])} of {len(row['explodes'])}"
+        for heading in {"explodes", "settled"} & {*row}:
+            texts[heading] = f"{sum(row[heading])} of {len(row[heading])}"
         if "pattern" in row:
             texts["pattern"] = ",".join(map(str, row["pattern"]))
         lines.append([name, *(texts.get(heading, "-") for heading in headings)])
-    good = [settled(tree["train"]) for _, tree in runs if "train" in tree]
     about = "the last quarter of the training, and the greedy DQN; pattern 0: none of the three"
+    good = [settled for row in rows.values() for settled in row.get("settled", ())]
     return (f"\n{runs[0][1]['data']}; {about}\n{aligned(['run', *headings], lines)}\n"
             f"The training has settled on {sum(good)} of {len(good)}.")  # fmt: skip
 
