@@ -33,7 +33,7 @@ def measure(n, device, episodes):
     x = f.point(f.net.initialise(rng))
     row = episode_times(f, x, episodes) | step_times(f, x, device)
     row["accept / products"] = row["accept"] / row["its two products"]
-    for kind in ("naive", "torch"):  # f and its gradient at x_1, and at every candidate
+    for kind in ("naive", "torch", "compiled"):  # f and its gradient at x_1 and at every candidate
         row[f"{kind} episode"] = (T + 1) * row[f"{kind} step"]
         row[f"{kind} / episode"] = row[f"{kind} episode"] / row["episode"]
     return row
@@ -53,7 +53,7 @@ def step_times(f, x, device):
     read and one written.
     """
     xp, layer, d = backend.namespace(f.delta), f.layer, -f.gradient(x)
-    bare, heavy = make("lr"), make("lr", {"momentum": 0.9})
+    bare, heavy, torch = make("lr"), make("lr", {"momentum": 0.9}), find_spec("torch")
     value, (W, _), _ = iter(np.linspace(0.1, 0.05, 99)), *f.net.layers(x.x + 0)
     direction = (layer.images, W) if layer.gram is None else (layer.gram, f.delta)  # n columns
 
@@ -73,26 +73,29 @@ def step_times(f, x, device):
         "accept": lambda: accept(bare),
         "accept, momentum": lambda: accept(heavy),
         "naive step": lambda: f.gradient(f.point(x.x + 0)),
-        "torch step": torch_step(layer.images, device) if find_spec("torch") else None,
+        "torch step": torch and torch_step(layer.images, device),
+        "compiled step": torch and device == "gpu" and torch_step(layer.images, device, True),
         "its two products": products,  # from here on, what the line knows is overwritten
         "pass": lambda: xp.add(layer.Zbar, layer.DZ, out=f.delta),
     }
     return {name: best_of(step, device) if step else np.nan for name, step in timed.items()}
 
 
-def torch_step(images, device):
-    """f and its gradient in torch, on the same device, to be called."""
+def torch_step(images, device, compiled=False):
+    """f and its gradient in torch, on the same device, to be called; compiled: torch.compile."""
     import torch
 
     torch.set_num_threads(blas_threads())
-    torch.backends.cuda.matmul.allow_tf32 = "CUPY_TF32" in os.environ
+    torch.backends.cuda.matmul.allow_tf32 = os.environ.get("CUPY_TF32") == "1"
     images = torch.as_tensor(backend.to_host(images), device="cuda" if device == "gpu" else "cpu")
     labels = torch.arange(len(images), device=images.device) % SIZES[-1]
     first, second = torch.nn.Linear(*SIZES[:2]), torch.nn.Linear(*SIZES[1:])
     net = torch.nn.Sequential(first, torch.nn.Sigmoid(), second).to(images.device)
+    f = lambda: torch.nn.functional.cross_entropy(net(images), labels)  # noqa: E731
+    f = torch.compile(f) if compiled else f
 
     def step():
-        loss = torch.nn.functional.cross_entropy(net(images), labels)
+        loss = f()
         return torch.autograd.grad(loss, list(net.parameters())), loss.item()
 
     return step
