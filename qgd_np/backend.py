@@ -7,10 +7,11 @@ import functools
 
 import numpy as np
 
+import_error = None  # why there is no cupy
 try:
     import cupy
-except ImportError:
-    cupy = None
+except Exception as error:  # not there, or broken
+    cupy, import_error = None, error
 
 
 def namespace(array):

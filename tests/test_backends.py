@@ -8,6 +8,7 @@ the device only through backend.to_host or float(), which are counted.
 import functools
 import json
 import operator
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from qgd_np.bench import __main__ as bench
 from qgd_np.dqn import DQN, Memory
 from qgd_np.environment import ACTIONS
 from qgd_np.fast.objective import LOSSES
+from qgd_np.lab import device as lab_device
 from qgd_np.lab import policies
 from qgd_np.lab.device import DeviceError, choose, describe
 from qgd_np.lab.training import Log
@@ -203,17 +205,27 @@ def test_a_step_moves_a_small_array_and_h_a_turn_none(problem, device, name, cou
 @pytest.mark.parametrize("found", [None, 0, RuntimeError("no device"), 1])
 def test_a_gpu_is_taken_if_it_is_there_and_never_silently_replaced(monkeypatch, found):
     """found: None without CuPy, else what it says when it is asked for devices."""
-    runtime = Mock(CUDARuntimeError=RuntimeError, **{"getDeviceCount.side_effect": [found] * 2})
+    runtime = Mock(CUDARuntimeError=RuntimeError, **{"getDeviceCount.side_effect": [found] * 3})
     runtime.getDeviceProperties.return_value = {"name": b"a GPU"}
-    fake = None if found is None else Mock(**{"cuda.runtime": runtime})
+    runtime.runtimeGetVersion.return_value, runtime.driverGetVersion.return_value = 12090, 13000
+    fake = None if found is None else Mock(**{"cuda.runtime": runtime}, __version__="14.2.0")
     monkeypatch.setattr(backend, "cupy", fake)
+    monkeypatch.setattr(backend, "import_error", ImportError("its\n reason"))
+    monkeypatch.setattr(lab_device, "_products", {})
+    monkeypatch.setenv("CUPY_TF32", "1")
     assert choose("cpu") == describe("cpu") == "cpu"
     if found == 1:
         assert choose("auto") == choose("gpu") == "gpu"
-        assert describe("gpu") == "gpu: a GPU"
+        versions = "CuPy 14.2.0, CUDA 12.9, driver 13.0"
+        assert describe("gpu") == f"gpu: a GPU, float32 products, {versions}"
+        assert os.environ["CUPY_TF32"] == "0"
+        with pytest.raises(DeviceError, match="--tf32"):
+            choose("gpu", tf32=True)
+        lab_device.free_staging("gpu")
+        fake.get_default_pinned_memory_pool().free_all_blocks.assert_called_once_with()
     else:
         assert choose("auto") == "cpu"
-        with pytest.raises(DeviceError, match="CuPy is not installed|no .*device"):
+        with pytest.raises(DeviceError, match=r"imported \(its reason\)|no .*device"):
             choose("gpu")
 
 

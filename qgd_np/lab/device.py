@@ -12,6 +12,9 @@ class DeviceError(UserError):
     """The device that was asked for is not there."""
 
 
+_products = {}  # {"tf32": whether this process multiplies on a GPU in TensorFloat-32}
+
+
 def choose(device, tf32=False):
     """Turn auto / cpu / gpu into "cpu" or "gpu"; tf32: TensorFloat-32 products on a GPU.
 
@@ -20,16 +23,20 @@ def choose(device, tf32=False):
     problem = "asked for the CPU" if device == "cpu" else _gpu_problem()
     if device == "gpu" and problem:
         raise DeviceError(f"--device gpu: {problem}; --device cpu needs none")
-    if tf32 and not problem:  # CuPy asks cuBLAS for it if this is set before the first product
-        os.environ["CUPY_TF32"] = "1"
-    return "cpu" if problem else "gpu"
+    if problem:
+        return "cpu"
+    if _products.setdefault("tf32", tf32) != tf32:
+        raise DeviceError("--tf32: this process has begun otherwise; give it to a new one")
+    os.environ["CUPY_TF32"] = str(int(tf32))  # CuPy reads it once, before the first product
+    return "gpu"
 
 
 def _gpu_problem():
     """Why there is no GPU, None if there is one."""
     if backend.cupy is None:
-        return ("CuPy is not installed; pip install -e '.[cuda12]' or '.[cuda13]', as your driver's"
-                " CUDA version asks (wheels cupy-cuda12x, cupy-cuda13x)")  # fmt: skip
+        why = " ".join(str(backend.import_error).split())
+        return (f"CuPy cannot be imported ({why}); pip install -e '.[cuda12]' or '.[cuda13]', as"
+                " your driver's CUDA version asks (wheels cupy-cuda12x, cupy-cuda13x)")  # fmt: skip
     try:
         return None if backend.cupy.cuda.runtime.getDeviceCount() else "CuPy finds no device"
     except backend.cupy.cuda.runtime.CUDARuntimeError as error:
@@ -42,11 +49,23 @@ def synchronize(device):
         backend.cupy.cuda.get_current_stream().synchronize()
 
 
+def free_staging(device):
+    """Give back the host memory that uploads went through: CuPy keeps it, as large as they were."""
+    if device == "gpu":
+        synchronize(device)
+        backend.cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+
 def describe(device):
     """Return the device in words, for the run file and the banner."""
     if device == "cpu":
         return "cpu"
-    return "gpu: " + backend.cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+    cupy, runtime = backend.cupy, backend.cupy.cuda.runtime
+    name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+    versions = {"CUDA": runtime.runtimeGetVersion(), "driver": runtime.driverGetVersion()}
+    versions = [f"{of} {v // 1000}.{v % 1000 // 10}" for of, v in versions.items()]
+    products = "TF32" if _products.get("tf32") else "float32"
+    return f"gpu: {name}, {products} products, CuPy {cupy.__version__}, {', '.join(versions)}"
 
 
 def blas_threads():

@@ -18,6 +18,7 @@ from ..dqn import DQN, Memory
 from ..environment import ACCEPT, ACTIONS, FEATURES
 from ..fast.objective import ErrorRate, Objective
 from ..mlp import MLP
+from .device import free_staging
 
 THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
 STEPS = (  # of the episodes of which more is saved: arrays and numbers of their logs
@@ -56,6 +57,7 @@ class Problem:
         for name, part in parts.items():
             images, labels = (to_device(a, device) for a in part)
             self.errors[name] = ErrorRate(self.net, images, labels, basis=self.f.layer.images)
+        free_staging(device)
 
     def iterate(self, *seed):
         """The initial iterate x_1 of a seed (D5)."""
