@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .backend import fused, namespace
+from .backend import column_sums, fused, namespace
 
 
 @fused
@@ -26,10 +26,9 @@ def sigmoid(xp, z):
 
 @fused
 def through_sigmoid(xp, delta, A):
-    """delta times the derivative of the sigmoid, A (1 - A); overwrites both."""
+    """delta times the derivative of the sigmoid, A (1 - A); may overwrite both."""
     delta *= A
-    xp.subtract(1, A, out=A)
-    delta *= A
+    delta *= xp.subtract(1, A, out=A if xp is np else None)  # a GPU need not write it
 
 
 def shaped(theta, sizes):
@@ -73,19 +72,16 @@ class MLP:
 
     def forward(self, theta, inputs):
         """Run inputs (m, q_0) through the net; return [A_1, ..., A_{L-1}, Z_L], A_l (m, q_l)."""
-        (W, b), *later = self.layers(theta)
-        Z = inputs @ W  # (m, q_1)
-        Z += b
-        return self.forward_from(Z, later)
+        return self.forward_from(inputs, self.layers(theta))[1:]
 
-    def forward_from(self, Z, layers):
-        """The forward pass from Z = Z_1 (m, q_1) on, overwritten; layers: those after the first."""
-        activations = []
+    def forward_from(self, A, layers):
+        """The forward pass from A = A_l (m, q_l) through the layers after it: [A_l, ..., Z_L]."""
+        activations = [A]
         for W, b in layers:
-            activations.append(self.activation(Z))  # A_l (m, q_l)
             Z = activations[-1] @ W  # (m, q_{l+1})
             Z += b
-        return [*activations, Z]
+            activations.append(Z if W is layers[-1][0] else self.activation(Z))  # Z_L or A_{l+1}
+        return activations
 
     def backward(self, theta, inputs, activations, delta):
         """Return the gradient (P,) of a loss with derivative delta (m, q_L) by Z_L."""
@@ -93,7 +89,7 @@ class MLP:
         (gW, gb), *slots = self.layers(gradient)
         delta = self.backward_to(self.layers(theta)[1:], slots, activations, delta)
         namespace(theta).matmul(inputs.T, delta, out=gW)  # (q_0, q_1)
-        delta.sum(axis=0, out=gb)  # (q_1,)
+        column_sums(delta, out=gb)  # (q_1,)
         return gradient
 
     def backward_to(self, layers, slots, activations, delta, out=None):
@@ -105,7 +101,7 @@ class MLP:
         for (W, _), (gW, gb), A in zip(layers[::-1], slots[::-1], activations[-2::-1], strict=True):
             # what the layer's own parameters get
             xp.matmul(A.T, delta, out=gW)  # (q_{l-1}, q_l)
-            delta.sum(axis=0, out=gb)  # (q_l,)
+            column_sums(delta, out=gb)  # (q_l,)
             # what is handed down
             delta = xp.matmul(delta, W.T, out=out if A is lowest else None)  # (m, q_{l-1})
             self.derivative(delta, A)

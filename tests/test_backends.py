@@ -2,7 +2,8 @@
 
 `StrictArray` stands in for a CuPy array where there is no GPU. Like one it refuses to become a
 NumPy array on its own or to be mixed with NumPy arrays; its reductions stay arrays; and it leaves
-the device only through backend.to_host or float(), which are counted.
+the device only through backend.to_host or float(), which are counted. So are the kernels that CuPy
+14 would launch, a call of cuBLAS as one, and the bytes that they read and write.
 """
 
 import functools
@@ -11,8 +12,8 @@ import operator
 import os
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import Mock, call
+from types import ModuleType, SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -24,14 +25,19 @@ from qgd_np.backend import namespace, to_device, to_host
 from qgd_np.bench import __main__ as bench
 from qgd_np.dqn import DQN, Memory
 from qgd_np.environment import ACTIONS
-from qgd_np.fast.objective import LOSSES
+from qgd_np.fast import line
+from qgd_np.fast.objective import LOSSES, Objective
 from qgd_np.lab import device as lab_device
 from qgd_np.lab import policies
 from qgd_np.lab.device import DeviceError, choose, describe
 from qgd_np.lab.training import Log
+from qgd_np.mlp import MLP
 
 pytestmark = pytest.mark.filterwarnings("error")
 left = []  # the sizes of what has left the device
+launched = []  # the bytes that each kernel has read and written
+dtypes = set()  # of all arrays that kernels have met
+kernel = []  # of the fused kernel that is being run: its arrays, those read and those written
 
 
 def test_cupy_is_imported_in_the_backend_only():
@@ -50,11 +56,50 @@ def held(value):
     return value.held if isinstance(value, StrictArray) else value
 
 
-def lifted(function):
+def lifted(function, launches=True):
     """A function or method of NumPy arrays as one of StrictArrays."""
-    return lambda *arguments, **options: StrictArray(
-        function(*held(arguments), **{name: held(value) for name, value in options.items()})
-    )
+
+    def call(*arguments, out=None, **options):
+        into = {} if out is None else {"out": held(out)}
+        arrays = [a for a in held(arguments) if isinstance(a, np.ndarray)]
+        result = function(*held(arguments), **into, **options)
+        if function is operator.setitem:
+            arrays, result = arrays[1:], arrays[0][held(arguments[1])]
+        if launches:
+            launch(arrays, result)
+        return StrictArray(result)
+
+    return call
+
+
+def launch(read, written):
+    """Count a kernel, or note what a fused one does: only its own arrays are in memory."""
+    dtypes.update(array.dtype for array in (*read, np.asarray(written)))
+    if not kernel:
+        launched.append(sum(array.nbytes for array in (*read, np.asarray(written))))
+        return
+    arrays, first_read, changed = kernel[-1]
+    place = lambda array: array.__array_interface__["data"][0]  # noqa: E731
+    first_read.update({place(array) for array in read} & {*arrays} - changed)
+    changed.update({place(np.asarray(written))} & {*arrays})
+
+
+def fuse(kernel_name):
+    """cupy.fuse: the lines of a function, also of those called in it, as one kernel."""
+
+    def call(lines, *arguments):
+        arrays = [a.held for a in arguments if isinstance(a, StrictArray)]
+        own = {a.__array_interface__["data"][0]: a.nbytes for a in arrays}
+        if kernel:
+            return lines(*arguments)
+        kernel.append((own, set(), set()))
+        try:
+            assert lines(*arguments) is None  # else it would be written to an array of its own
+        finally:
+            _, read, changed = kernel.pop()
+        launched.append(sum(own[place] for place in (*read, *changed)))
+
+    return lambda lines: functools.partial(call, lines)
 
 
 class StrictArray:
@@ -69,7 +114,8 @@ class StrictArray:
         if name in ("shape", "dtype", "size"):
             return getattr(self.held, name)
         if name in ("reshape", "copy", "astype", "sum", "max", "argmax"):
-            return lifted(getattr(self.held, name))
+            method = getattr(np.ndarray, name)
+            return functools.partial(lifted(method, name != "reshape"), self)
         raise AttributeError(name)
 
     def __len__(self):
@@ -85,26 +131,32 @@ class StrictArray:
 
     __array__ = __bool__ = __iter__ = __index__ = __int__ = __contains__ = refuse
     __array_ufunc__ = __array_function__ = refuse
-    T = property(lifted(np.transpose))
+    T = property(lifted(np.transpose, False))
+
+    def __getitem__(self, key):
+        return lifted(operator.getitem, isinstance(key, StrictArray))(self, key)
 
 
-OPERATORS = "add sub mul truediv matmul pow neg eq ne lt le gt ge getitem setitem iadd isub imul"
-for _name in f"{OPERATORS} itruediv".split():
+OPERATORS = "add sub mul truediv matmul pow neg eq ne lt le gt ge setitem iadd isub imul itruediv"
+for _name in OPERATORS.split():
     setattr(StrictArray, f"__{_name}__", lifted(getattr(operator, _name)))
 for _name in "add sub mul truediv".split():
     setattr(StrictArray, f"__r{_name}__", lifted(lambda a, b, n=_name: getattr(operator, n)(b, a)))
-FUNCTIONS = """exp log tanh sqrt sign maximum add multiply subtract matmul vdot stack concatenate
-    empty empty_like zeros eye"""
+FUNCTIONS = """exp log tanh sqrt sign maximum add multiply subtract divide matmul empty empty_like
+    zeros ones eye"""
 
 
 @pytest.fixture
 def device(monkeypatch):
     """A module in the place of cupy."""
-    xp = SimpleNamespace(ndarray=StrictArray, finfo=np.finfo, float64=np.float64, cuda=Mock())
+    xp = ModuleType("cupy")
+    vars(xp).update(ndarray=StrictArray, finfo=np.finfo, fuse=fuse, cuda=Mock())
     for name in FUNCTIONS.split():
-        setattr(xp, name, lifted(getattr(np, name)))
+        setattr(xp, name, lifted(getattr(np, name), not name.startswith("empty")))
     xp.asnumpy = lambda a: left.append(a.size) or a.held.copy()
-    xp.asarray = lambda a, dtype=None: StrictArray(np.array(getattr(a, "held", a), dtype))
+    xp.asarray = lambda a, *like, **_: StrictArray(np.array(getattr(a, "held", a), *like))
+    xp.vdot = lambda a, b: (a.reshape(-1) * b.reshape(-1)).sum()
+    xp.cublas = SimpleNamespace(dot=lifted(lambda a, b, out: np.copyto(out, a @ b) or out))
     monkeypatch.setattr(backend, "cupy", xp)
     left.clear()
     return xp
@@ -202,6 +254,36 @@ def test_a_step_moves_a_small_array_and_h_a_turn_none(problem, device, name, cou
     assert each.size >= 14 and {*each.flat} == counts and max(left) <= 8
 
 
+def test_launches_bytes_and_transfers_of_a_half_step_and_an_accept(device, monkeypatch):
+    """The table of data/README.md: the images are many, so bytes are linear in n."""
+    monkeypatch.setattr(line, "GRAM", 0)
+    costs = {n: cost_of_steps(n) for n in (100, 200)}
+    for name, expected in {"half": (12, 1, 239), "accept": (24, 1, 1646)}.items():
+        (kernels, moved, there), (again, more, _) = (costs[n][name] for n in (100, 200))
+        megabytes = round((moved + (50000 - 100) * (more - moved) / 100) / 1e6)
+        assert (kernels, there, megabytes) == expected and again == kernels
+    assert dtypes == {np.dtype(np.float32)}
+
+
+def cost_of_steps(n):
+    """{name: (kernels, bytes, transfers)} of a half step, and of an accept with the first look."""
+    rng, net, costs = np.random.default_rng(0), MLP((3072, 100, 10)), {}
+    images, labels = rng.standard_normal((n, 3072), np.float32), rng.integers(10, size=n)
+    f = Objective(net, to_device(images, "gpu"), to_device(labels, "gpu"))
+    x, d = f.point(net.initialise(rng)), None
+    dtypes.clear()
+    for t, name in enumerate(("first", "half", "accept", "half", "accept")):
+        before = len(launched), len(left)
+        if name != "half":
+            d_before, d = d, -f.gradient(x)
+            xbar = x
+        x = xbar + 0.1 / (t + 1) * d
+        f.observe(x, d, d_before or d)
+        cost = launched[before[0] :]
+        costs[name] = len(cost), sum(cost), len(left) - before[1]
+    return costs
+
+
 @pytest.mark.parametrize("found", [None, 0, RuntimeError("no device"), 1])
 def test_a_gpu_is_taken_if_it_is_there_and_never_silently_replaced(monkeypatch, found):
     """found: None without CuPy, else what it says when it is asked for devices."""
@@ -230,15 +312,19 @@ def test_a_gpu_is_taken_if_it_is_there_and_never_silently_replaced(monkeypatch, 
 
 
 def test_a_fused_function_is_one_kernel_on_a_device_and_its_own_lines_on_the_host(device):
-    kernel, host, there = Mock(), np.arange(3.0), to_device(np.arange(3.0), "gpu")
-    device.fuse = lambda kernel_name: lambda lines: kernel
+    host, other, there = np.arange(3.0), np.ones(3), to_device(np.arange(3.0), "gpu")
 
     @backend.fused
     def product(xp, a, b):
         xp.multiply(a, b, out=a)
 
-    assert product(host, host) is host and host.tolist() == [0, 1, 4] and not kernel.called
-    assert product(there, there) is there and kernel.mock_calls == [call(there, there)]
+    @backend.fused
+    def twice(xp, a, b):
+        product(product(a, b), b)
+
+    launched.clear()
+    assert twice(host, host + 0) is host and host.tolist() == [0, 1, 8] and not launched
+    assert twice(there, to_device(other, "gpu")) is there and launched == [3 * 24]
 
 
 def test_the_bench_prints_a_table_and_writes_its_figures(tmp_path, capsys, monkeypatch):

@@ -95,7 +95,8 @@ class Point:
         """x[first:], the parameters after the first layer, without adding up the first layer."""
         if self._x is not None:
             return self._x[first:]
-        return self.base.x[first:] + self.scale * self.vector[first:]
+        base, vector = self.base.x[first:], self.vector[first:]
+        return along(namespace(base).empty_like(base), base, vector, self.scale)
 
     def once(self, steps, f, p, first, log):
         """steps(f, x_1, p, first, log) from this x_1, taken once; then the log is told them again.
@@ -147,6 +148,7 @@ class FirstLayer:
         self.room = xp.empty_like(self.DZ[blocks(self.DZ)[0]])  # for one block of Z_1
         self.anchor = self.vector = None
         self.moves = 0
+        self.activation_along = activation_along(net)
         few = basis is not None and len(basis) <= GRAM * net.sizes[0]
         self.basis, self.gram = basis if few else None, None  # (m, n): Y X^T + 1, once it is needed
 
@@ -168,8 +170,8 @@ class FirstLayer:
         self.moves += 1
         if on_line and self.moves % REFRESH:
             for rows in blocks(self.Zbar):
-                self.DZ[rows] *= base.scale  # in place: the next direction overwrites it
-                self.Zbar[rows] += self.DZ[rows]
+                along(self.DZ[rows], self.Zbar[rows], self.DZ[rows], base.scale)
+            self.Zbar, self.DZ = self.DZ, self.Zbar  # the next direction overwrites it
         else:
             self._product(base.x, self.Zbar)
             self.moves = 0
@@ -192,21 +194,32 @@ class FirstLayer:
         namespace(out).matmul(self.images, W, out=out)
         out += b
 
-    def Z(self, alpha, rows):
-        """Z_1 (b, q) = Zbar + alpha DZ of a block of the images; valid until the next call."""
+    def A(self, alpha, rows):
+        """A_1 (b, q) of a block of the images, Z_1 = Zbar + alpha DZ; valid until the next call."""
         Zbar, DZ = self.Zbar[rows], self.DZ[rows]
-        Z = self.room[: len(DZ)]  # made once: an array this large costs more to make than to fill
+        A = self.room[: len(DZ)]  # made once: an array this large costs more to make than to fill
         if alpha:
-            return along(Z, Zbar, DZ, alpha)
-        Z[:] = Zbar
-        return Z
+            return self.activation_along(A, Zbar, DZ, alpha)
+        A[:] = Zbar
+        return self.net.activation(A)
 
 
 @fused
 def along(xp, Z, Zbar, DZ, alpha):
-    """Set Z to Zbar + alpha DZ."""
+    """Set Z to Zbar + alpha DZ; Z may be DZ."""
     xp.multiply(alpha, DZ, out=Z)
     Z += Zbar
+
+
+def activation_along(net):
+    """A function (A, Zbar, DZ, alpha): `along`, then the net's activation, returned."""
+
+    def both(xp, *line):
+        net.activation(along(*line))
+
+    if hasattr(net.activation, "__wrapped__"):  # fused itself: one kernel on a GPU
+        return fused(both)
+    return lambda *line: net.activation(along(*line))
 
 
 def blocks(array):
