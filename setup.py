@@ -35,6 +35,7 @@ setup(
     extras_require={
         "test": ["pytest>=7.4", "hypothesis>=6.80"],
         "gym": ["gymnasium>=1.0"],
+        "dask": ["distributed>=2024.1"],
         "cuda12": ["cupy-cuda12x[ctk]>=14.0"],
         "cuda13": ["cupy-cuda13x[ctk]>=14.0"],
     },

@@ -180,6 +180,7 @@ BAD = {words: words.split()[0] for words in NAMED}
 BAD |= {words: re.search(r".* (--\S+)", words)[1] for words in LAST}
 BAD |= {
     "--preset fig99": "--preset fig99: is not known",
+    "--scheduler tcp://h:1": "--scheduler is for several runs",
     "--data /no/such/archive": "/no/such/archive",
     "--data EMPTY": "no CIFAR-10 batches",
     "--hidden 1000000 1000000": "ask for fewer",
@@ -338,8 +339,10 @@ STAND_IN = """
 import os, sys
 from pathlib import Path
 threads = [os.environ[k] for k in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
-Path(f"called-{sys.argv[-1]}").write_text(" ".join([*threads, *sys.argv[1:]]))
-sys.exit("a line\\nerror: no luck" if sys.argv[-1] == "seed-2" else 0)
+Path(f"called{sys.argv[-1]}").write_text(" ".join([*threads, *sys.argv[1:]]))
+if sys.argv[-1] == "--only=seed-3":
+    os.kill(os.getpid(), 9)
+sys.exit("a line\\nerror: no luck" if sys.argv[-1] == "--only=seed-2" else 0)
 """
 
 
@@ -347,12 +350,12 @@ sys.exit("a line\\nerror: no luck" if sys.argv[-1] == "seed-2" else 0)
 def test_each_seed_is_a_process_with_its_share_of_the_cores_and_fails_alone(
     cores, workers, threads, tmp_path, monkeypatch, capsys
 ):
-    start = seeds.local_process
+    start = seeds.job
 
-    def refuse_one(words, threads):
-        if words[-1] == "seed-1":
+    def refuse_one(file, words, name, *rest):
+        if name == "seed-1":
             raise OSError(11, os.strerror(11))
-        return start(words, threads)
+        return start(file, words, name, *rest)
 
     (tmp_path / "run_lr.py").write_text(STAND_IN)
     monkeypatch.chdir(tmp_path)
@@ -361,17 +364,17 @@ def test_each_seed_is_a_process_with_its_share_of_the_cores_and_fails_alone(
     monkeypatch.setattr(
         seeds, "finish", lambda paths, *_: print("finish", *(p.parent.name for p in paths))
     )
-    monkeypatch.setattr(seeds, "local_process", refuse_one)
-    a = SimpleNamespace(
-        workers=workers, quiet=True, out=tmp_path, preset="default", no_figures=True
-    )
-    assert seeds.run_seeds(a, ["--M", "3"], {f"seed-{k}": 2 for k in range(4)}) == 2
+    monkeypatch.setattr(seeds, "job", refuse_one)
+    given = dict(workers=workers, quiet=True, out=tmp_path, seeds="0:4", device="cpu")
+    a = SimpleNamespace(**flags.DEFAULTS | given)
+    assert seeds.run_seeds("lr", a, {f"seed-{k}": (2, "hash") for k in range(4)}, ["--M=3"]) == 2
     for k in (0, 2, 3):
-        wanted = f"{threads} {threads} --M 3 --resume --no-figures --only seed-{k}"
-        assert Path(f"called-seed-{k}").read_text() == wanted
+        wanted = f"{threads} {threads} --M=3 --data-sha256=hash --out={tmp_path} --only=seed-{k}"
+        assert Path(f"called--only=seed-{k}").read_text() == wanted
     printed = capsys.readouterr()
-    assert "seed-2: failed, error: no luck" in printed.out and "finish seed-0 seed-3" in printed.out
+    assert "seed-2: failed, error: no luck" in printed.out and "finish seed-0\n" in printed.out
     assert "seed-1: failed, [Errno 11]" in printed.out and "seed-2" in printed.err
+    assert "seed-3: failed, killed by signal 9" in printed.out
 
 
 def tree_of(task="lr", train=None, **accuracies):

@@ -1,7 +1,10 @@
 """Ctrl-C and SIGTERM raise Stopped at once, but not within HDF5, where it would be lost."""
 
 import contextlib
+import os
+import select
 import signal
+import threading
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 _waiting = []  # for each block that is held: the signals that came
@@ -26,6 +29,14 @@ def catch(action=_stop):
 def ignore():
     """From here on neither of them stops anything: the process is about to end."""
     catch(signal.SIG_IGN)
+
+
+def follow_reader():
+    """From here on the end of the process that reads standard output through a pipe is SIGTERM."""
+    poll = select.poll()
+    poll.register(1, 0)  # no event but that nobody reads
+    act = lambda: poll.poll() and os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    threading.Thread(target=act, daemon=True).start()
 
 
 @contextlib.contextmanager

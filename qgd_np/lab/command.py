@@ -38,13 +38,15 @@ def run(task, argv):
     if "list_presets" in given:
         return print(presets.listing())
     a = settings(task, given)
+    if a.only is not None:
+        interrupts.follow_reader()
     configs = {name: config.make(task.name, changes) for name, changes in a.runs.items()}
     check(task, a, configs)
     for name in () if a.resume else a.runs:
         refuse_results(a.out / name, "add --resume, or choose another folder")
     try:
         if len(configs) > 1:
-            return run_seeds(a, argv, {name: p.episodes for name, p in configs.items()})
+            return several_runs(task, configs, a)
         ((name, p),) = configs.items()
         finish([one_run(task, p, name, a)], a.out / name, a.no_figures)
     except interrupts.Stopped:
@@ -84,6 +86,7 @@ def check(task, a, configs):
     on_h = task.name == "reg" and not a.controller  # of a preset's runs none changes the reward
     on_h = on_h and "error" in {p.reward for p in configs.values()} or "search" in a.policies
     rules = {
+        "--scheduler is for several runs": (a.scheduler or a.scheduler_file) and len(configs) < 2,
         f"--only {a.only}: no run has this name": not configs,
         "--seeds goes with no --seed": a.seeds and "seed" in a.fields,
         "several runs go with no --trace and no --controller":
@@ -139,6 +142,15 @@ def refuse_results(folder, advice):
         raise ConfigError(f"--out {folder} holds a run: {advice}")
 
 
+def several_runs(task, configs, a):
+    """Make the runs in processes of their own, each of which compares its images with ours."""
+    sizes = {name: (p.train_size, p.validation_size) for name, p in configs.items()}
+    sha256 = {both: load(a.data, *both).sha256 for both in {*sizes.values()}}
+    runs = {name: (p.episodes, sha256[sizes[name]]) for name, p in configs.items()}
+    kept = kept_flags(a) | {"checkpoint_episodes": a.checkpoint_episodes, "resume": True}
+    return run_seeds(task.name, a, runs, [*flags.words(kept | {"no_figures": True})])
+
+
 def one_run(task, p, name, a):
     """Train (or load) one DQN, compare it, write run.h5 in its folder; returns that path."""
     folder, controllers = a.out / name, {}
@@ -154,7 +166,7 @@ def one_run(task, p, name, a):
         p = controllers["qgd"][1]
     kind = device.choose(a.device, p.tf32)
     data = load(a.data, p.train_size, p.validation_size)
-    if before and before["data_sha256"] != data.sha256:
+    if data.sha256 != (before["data_sha256"] if before else a.data_sha256 or data.sha256):
         raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
     about = description(task, p, data, kind, name, a)
     machine = "{device}, {threads} BLAS threads; qgd_np {version}".format(**about)
@@ -169,11 +181,17 @@ def one_run(task, p, name, a):
     return folder / "run.h5"
 
 
+def kept_flags(a):
+    """The flags that a run is gone on with, and those of the config; a path is absolute."""
+    path = a.data not in ("auto", "cifar10", "synthetic") and os.path.exists(a.data)
+    data = os.path.abspath(a.data) if path else a.data
+    return {name: getattr(a, name) for name in KEPT} | a.fields | {"data": data}
+
+
 def description(task, p, data, kind, name, a):
     """The root attributes of the run file; `flags` is what --resume takes from it."""
-    path = a.data not in ("auto", "cifar10", "synthetic") and os.path.exists(a.data)
-    kept = {name: getattr(a, name) for name in KEPT} | a.fields | {"device": kind, "folder": name}
-    kept["data"] = os.path.abspath(a.data) if path else data.name
+    kept = kept_flags(a) | {"device": kind, "folder": name}
+    kept["data"] = data.name if kept["data"] == "auto" else kept["data"]
     return {
         "task": task.name, "config": json.dumps(vars(p)), "version": __version__,
         "data": data.name, "data_sha256": data.sha256, "device": device.describe(kind),

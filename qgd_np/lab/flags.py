@@ -41,13 +41,17 @@ class Flags:
     quiet: bool = option(False, "no progress bar")
     help_all: bool = option(False, "all flags, in groups")
     only: str = option("", "of several runs, the one of this name", metavar="RUN")
-    workers: int = option(0, "runs at a time, of several; 0: one a core", LENGTH)
+    workers: int = option(0, "runs at a time here, of several; 0: one a core, or GPU", LENGTH)
+    scheduler: str = option("", "a Dask cluster makes several runs", metavar="ADDRESS")
+    scheduler_file: str = option("", "the same, by its scheduler's file", metavar="FILE")
+    data_sha256: str = option("", "what the images must have", metavar="HASH")
     checkpoint_episodes: int = option(20, "save after so many episodes", COUNT)
 
 
 DEFAULTS = {k: None if v in ("", ()) else v for k, v in vars(Flags()).items()}
 METAVARS = {int: "N", float: "X"}
-RARE = ("only", "workers", "checkpoint_episodes")  # not on the first screen; of the config, on it:
+RARE = ("only", "workers", "scheduler_file", "data_sha256", "checkpoint_episodes")
+# these are not on the first screen; of the config, on it:
 USUAL = ("episodes", "steps", "train_size", "hidden", "loss", "seed")
 GROUPS = {  # the flag that each begins with
     "preset": "the run", "train_size": "the objective net and its data",
@@ -111,6 +115,18 @@ def parser(task, everything=False):
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, dest=name, help=text if shown else SUPPRESS, **how)
     return top
+
+
+def words(values):
+    """The command line that gives these flags, but for those that are None."""
+    for name, value in values.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, (tuple, list)):
+            yield from (flag, *map(str, value))
+        elif isinstance(value, bool):
+            yield flag if value else f"--no-{flag[2:]}"
+        elif value is not None:
+            yield f"{flag}={value}"  # so it may begin with a minus
 
 
 def written(name, value):
