@@ -3,13 +3,15 @@
     python tests/long/cluster.py equal
     python tests/long/cluster.py kills
     python tests/long/cluster.py growth 8 64 512 [--stand-in] [--workers 3]
+    python tests/long/cluster.py messages
 
 `equal`: eight seeds here and on a scheduler with three workers, with the folder of the results
 shared and, in a mount namespace of the workers' own, hidden from them (needs root). `kills`: one
 thing that goes wrong after the other; each time what the submitter says, how many processes run on,
 and whether the same command ends with the results of local runs. `growth`: runs of one episode;
---stand-in has a run file that only copies a result, so that what is left is the machinery. The exit
-status is 1 if anything is wrong.
+--stand-in has a run file that only copies a result, so that what is left is the machinery.
+`messages`: what a message costs in which a run says its episode. The exit status is 1 if anything
+is wrong.
 """
 # ruff: noqa: E402
 
@@ -257,6 +259,36 @@ def growth(folder, flags, local, a):
     return wrong
 
 
+def talk(n):
+    """On a worker: say n times what a run says, 500 times a second at most."""
+    from distributed import get_worker
+
+    for k in range(n):
+        get_worker().log_event("talk", ("seed-1234", k, " at tcp://127.0.0.1:12345"))
+        time.sleep(0.002)
+
+
+def messages(folder, n=4000):
+    from distributed import Client
+
+    cluster = Cluster(folder / "cluster", 1, None, {"PYTHONPATH": str(Path(__file__).parent)})
+    try:
+        with Client(cluster.address, set_as_default=False) as client:
+            heard = []
+            client.subscribe_topic("talk", heard.append)
+            client.wait_for_workers(1)
+            before, own = usage(cluster.scheduler.pid)[0], time.process_time()
+            client.submit(sys.modules["cluster"].talk, n).result()
+            until(lambda: len(heard) == n)
+            scheduler = (usage(cluster.scheduler.pid)[0] - before) / n
+            own = (time.process_time() - own) / n
+            print(f"{n} messages: scheduler {1e3 * scheduler:.2f} ms each, submitter"
+                  f" {1e3 * own:.2f} ms")  # fmt: skip
+    finally:
+        cluster.end()
+    return 0
+
+
 SUBMITTER = """
 import sys
 from run_lr import TASK
@@ -268,7 +300,7 @@ sys.exit(command.main(TASK))
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("equal", "kills", "growth"))
+    parser.add_argument("what", choices=("equal", "kills", "growth", "messages"))
     parser.add_argument("runs", nargs="*", type=int, default=[8, 64, 512])
     parser.add_argument("--stand-in", action="store_true", help="no real runs")
     parser.add_argument("--workers", type=int, default=3)
@@ -276,6 +308,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "data").mkdir()
+        if a.what == "messages":
+            return messages(folder)
         flags = ["--data", make_archive(folder / "data"), *SMALL, "--first", 1]
         episodes = {"equal": 20, "kills": 150, "growth": 1}[a.what]
         flags += ["--episodes", episodes]
@@ -291,4 +325,6 @@ def main():
 
 
 if __name__ == "__main__":
+    import cluster  # noqa: F401, so that a worker can import talk
+
     sys.exit(main())
