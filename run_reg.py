@@ -17,9 +17,9 @@ def learn(problem, x_1, Q, theta_0, memory, p, *rest):
     return q_learning_lambda(episode, Q, theta_0, memory, p, *rest)
 
 
-def apply(problem, *rest):
-    """Algorithm 2 on g."""
-    return q_gradient_descent_lambda(problem.f, *rest)
+def apply(problem, x_1, Q, p, log):
+    """Algorithm 2 on g, and on m where the DQN sees it or chooses by it what to return."""
+    return q_gradient_descent_lambda(problem.f, problem.measure(p), x_1, Q, p, log)
 
 
 TASK = Task(

@@ -26,11 +26,12 @@ def plain_steps_alpha(f, x, p, first, log):
 
 
 @remembered
-def plain_steps_lambda(g, x, p, first, log):
+def plain_steps_lambda(g, x, p, first, log, m):
     """Lines 3 and 4 of Algorithm 4; 2 takes them too (D22). Returns x_t, d_{t-1}, G, t."""
     G, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A4:3     for t = 1, ..., M−1 do
-        G, d = G + [g(x, p.lambda_c)], -g.gradient(x, p.lambda_c)   # D6, D11
+        G = G + [(m if p.sees == "h" else g)(x, p.lambda_c)]        # D6, D11, D46
+        d = -g.gradient(x, p.lambda_c)                              # D11
         x = x + p.alpha * d                                         # A4:4       x_{t+1} = x_t − α ∇g_{λ_c}(x_t)
         log(t, x, p.lambda_c, ACCEPT)                               # log
     return x, d, G, first                                           # D6, D11, D18
@@ -39,7 +40,7 @@ def plain_steps_lambda(g, x, p, first, log):
 def q_gradient_descent_alpha(f, x_1, Q, p, log):
     """Algorithm 1, Q-gradient descent for the learning rate. Returns x* (D10)."""
     x, d, F, t_1 = plain_steps_alpha(f, x_1, p, p.asked_from(1), log)  # D18, D22
-    features = Features(f, F, d, p.alpha_c, p.alpha_c, p.M, p.map)  # D6, D8, D11
+    features = Features(f, F, d, p.alpha_c, p.alpha_c, p)           # D6, D8, D11
     xbar, d, alpha = x, descent(f, x, d, p), p.alpha_c              # A1:1   x̄ = x_1, d(x̄) = −∇f(x_1), α_1 = α_c
     for t in range(t_1, p.steps + 1):                               # A1:2   for t = 1, ..., T do
         s = features(x, d, alpha)                                   # A1:3     compute state feature vector s_t
@@ -54,14 +55,14 @@ def q_gradient_descent_alpha(f, x_1, Q, p, log):
         log(t, x, alpha, a, s=s)                                    # log
         if not math.isfinite(f(x)):                                 # D23
             break                                                   # D23
-    x_star = returned(features.x, x, xbar, f, p)                    # D10
+    x_star = returned(features, x, xbar, f, p)                      # D10
     return x_star                                                   # A1:10  return x* = x_T
 
 
-def q_gradient_descent_lambda(g, x_1, Q, p, log):
+def q_gradient_descent_lambda(g, m, x_1, Q, p, log):
     """Algorithm 2, Q-gradient descent for the regularization coefficient. Returns x* (D10)."""
-    x, d_before, G, t_1 = plain_steps_lambda(g, x_1, p, p.asked_from(1), log)  # D18, D22
-    features = Features(g, G, d_before, p.lambda_c, p.alpha, p.M)   # D6, D11
+    x, d_before, G, t_1 = plain_steps_lambda(g, x_1, p, p.asked_from(1), log, m)  # D18, D22
+    features = Features(g, G, d_before, p.lambda_c, p.alpha, p, m)  # D6, D8, D11
     xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c        # A2:1   x̄ = x_1, d(x̄) = −∇g_λ(x_1), λ_1 = λ_c
     for t in range(t_1, p.steps + 1):                               # A2:2   for t = 1, ..., T do
         s = features(x, d, lam=lam)                                 # A2:3     compute state feature vector s_t
@@ -76,7 +77,7 @@ def q_gradient_descent_lambda(g, x_1, Q, p, log):
         log(t, x, lam, a, s=s)                                      # log
         if not math.isfinite(g(x)):                                 # D23
             break                                                   # D23
-    x_star = returned(features.x, x, xbar, g, p)                    # D10
+    x_star = returned(features, x, xbar, g, p)                      # D10
     return x_star                                                   # A2:12  return x* = x_T
 
 
@@ -88,7 +89,7 @@ def q_learning_alpha(episode, Q, theta_0, memory, p, logs, e_1=1):
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
         x, d, F, t_1 = plain_steps_alpha(f, x_1, p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
-        features = Features(f, F, d, p.alpha_c, p.alpha_c, p.M, p.map)  # D6, D8, D11
+        features = Features(f, F, d, p.alpha_c, p.alpha_c, p)  # D6, D8, D11
         xbar, d, alpha = x, descent(f, x, d, p), p.alpha_c          # A3:5     x̄ = x_M, d(x̄) = −∇f(x_M), α_M = α_c
         s_next = features(x, d, alpha)                              # D11
         for t in range(t_1, p.steps + 1):                           # A3:6     for t = M, ..., T do
@@ -102,7 +103,7 @@ def q_learning_alpha(episode, Q, theta_0, memory, p, logs, e_1=1):
             elif a == ACCEPT:                                       # A3:11      else if a_t = a_accept then
                 xbar, d, alpha = x, descent(f, x, d, p), p.alpha_c  # A3:12        x̄ = x_t, d(x̄) = −∇f(x̄), α_{t+1} = α_c
             x = xbar + alpha * d                                    # A3:13      x_{t+1} = x̄ + α_{t+1} d(x̄)
-            x_star = returned(features.x, x, xbar, f, p)            # D10
+            x_star = returned(features, x, xbar, f, p)              # D10
             s_next = features(x, d, alpha)                          # A3:14      generate state feature vector s_{t+1}
             if a != ACCEPT:                                         # A3:15      if a_t ≠ a_accept then
                 r = p.c1 / max(f(x) / unit - p.f_lb, p.gap)         # A3:16        r_{t+1} = c_1 / (f(x_{t+1}) − f_lb)
@@ -125,8 +126,8 @@ def q_learning_lambda(episode, Q, theta_0, memory, p, logs, e_1=1):
         g, m, x_1, p = episode(e)                                   # D21
         log = logs(e)                                               # log
         Q.new_episode(e)                                            # D19, D24, D26
-        x, d_before, G, t_1 = plain_steps_lambda(g, x_1, p, p.asked_from(p.M), log)  # lines 3 and 4 stand there
-        features = Features(g, G, d_before, p.lambda_c, p.alpha, p.M)  # D6, D11
+        x, d_before, G, t_1 = plain_steps_lambda(g, x_1, p, p.asked_from(p.M), log, m)  # lines 3 and 4 stand there
+        features = Features(g, G, d_before, p.lambda_c, p.alpha, p, m)  # D6, D8, D11
         xbar, d, lam = x, -g.gradient(x, p.lambda_c), p.lambda_c    # A4:5     x̄ = x_M, d(x̄) = −∇g_{λ_M}(x_M), λ_M = λ_c
         s_next = features(x, d, lam=lam)                            # D11
         for t in range(t_1, p.steps + 1):                           # A4:6     for t = M, ..., T do
@@ -139,7 +140,7 @@ def q_learning_lambda(episode, Q, theta_0, memory, p, logs, e_1=1):
             elif a == ACCEPT:                                       # A4:13      else if a_t = a_accept then
                 xbar, d, lam = x, -g.gradient(x, lam), p.lambda_c   # A4:14        x̄ = x_t, d(x̄) = −∇g_{λ_t}(x̄), λ_{t+1} = λ_c
             x = xbar + p.alpha * d                                  # A4:15      x_{t+1} = x̄ + α d(x̄)
-            x_star = returned(features.x, x, xbar, g, p)            # D10
+            x_star = returned(features, x, xbar, g, p)              # D10
             s_next = features(x, d, lam=lam)                        # A4:16      generate state feature vector s_{t+1}
             if a != ACCEPT:                                         # A4:17      if a_t ≠ a_accept then
                 r = p.c1 / max(m(x, lam_t) - p.f_lb, p.gap)         # A4:18        r_{t+1} = c_1 / (g_{λ_t}(x_{t+1}) − g_lb)

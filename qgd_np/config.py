@@ -60,8 +60,9 @@ class Config:
     unit: str = option("one", "what f is measured in for the reward (D39)", "one", "base")
     c1: float = option(0.01, "reward of a step that is no accept (D12)", AT_LEAST_0)
     c2: float = option(0.01, "reward of an accept (D12)", AT_LEAST_0)
+    sees: str = option("g", "what a DQN for the coefficient sees (D46)", "g", "h")
     reward: str = option("error", "reward of Algorithm 4: Eq. 8, or g (D14)", "error", "g")
-    returns: str = option("lower", "what is returned (D10)", "printed", "last", "lower")
+    returns: str = option("lower", "what is returned (D10)", "printed", "last", "lower", "lowest")
     starts: int = option(20, "x_1 used in turn; 1: as printed, 0: always new (D21)", LENGTH)
     # Q-learning
     episodes: int = option(200, "training episodes, E (paper 4.2)", COUNT)

@@ -27,26 +27,30 @@ class Features:
     d_before the direction d_{t-1}, None where there is no step before (D11)
     value_c  alpha_c or lambda_c
     rate     the learning rate after an accept; frees the slope of the scale of alpha
-    M        length of the list of Eq. 4 and of feature three's "past M steps" (D6)
-    map      "near" or "far", how wide the maps are (D8)
+    p        the config; M: of the list of Eq. 4 and of feature three's "past M steps" (D6, D8, D46)
+    m        what the reward looks at, where it is not f; F: values of what is seen (D46)
     x        the candidate of the last state; gradients: how many directions there were (D37)
+    lowest   the candidate with the lowest m so far, if p.returns is "lowest" (D47)
 
     f must be positive, as it enters in ratios: so the number of images does not show. The size of
     the net does, in the slope: |grad f|^2 grows with it. Where a number is not finite, its feature
     is 1, that of Eq. 4 -1 (D23).
     """
 
-    def __init__(self, f, F, d_before, value_c, rate, M, map="near"):
-        self.f, self.F, self.d_before, self.far = f, list(F), d_before, map == "far"
-        self.value_c, self.rate, self.M = value_c, rate, M
-        self.gradients, self.x, self.xbar = len(self.F), None, None
+    def __init__(self, f, F, d_before, value_c, rate, p, m=None):
+        self.f, self.F, self.d_before, self.p = f, list(F), d_before, p
+        self.value_c, self.rate, self.m, self.far = value_c, rate, m or f, p.map == "far"
+        self.gradients, self.x, self.xbar, self.lowest = len(self.F), None, None, None
 
     def __call__(self, x, d, alpha=None, lam=0.0):
         """s_t at the candidate x_t on the line of d_t, with alpha_t or, left out, lambda_t."""
         value = lam if alpha is None else alpha
         d_before = d if self.d_before is None else self.d_before
         f_x, slope, alignment = self.f.observe(x, d, d_before, lam)
-        F = self.F or [f_x]
+        seen = self.m(x, lam) if self.p.sees == "h" else f_x
+        F = self.F or [seen]
+        if self.p.returns == "lowest":
+            self.lowest = x if self.lowest is None else min(self.lowest, x, key=self.m)
         if d is not self.d_before:  # a new line, from the candidate before
             xbar = x if self.x is None else self.x
             self.gradients += xbar is not self.xbar
@@ -55,13 +59,13 @@ class Features:
         octaves, rise, rate, unit = (10, 1, 1, self.s_0) if self.far else (4, 16, self.rate, f_x)
         features = (
             math.log2(max(value, TINY) / max(self.value_c, TINY)) / octaves,
-            math.tanh(4 * _log_ratio(f_x, min(F))),
-            math.tanh(rise * _log_ratio(max(F[-self.M :]), F[0])),
+            math.tanh(4 * _log_ratio(seen, min(F))),
+            math.tanh(rise * _log_ratio(max(F[-self.p.M :]), F[0])),
             math.tanh(rate * slope / max(unit, TINY)) if math.isfinite(slope + f_x) else 1.0,
-            encoding(f_x, F, self.M),
+            encoding(seen, F, self.p.M),
             alignment if math.isfinite(alignment) else 1.0,
         )
-        self.F.append(f_x)
+        self.F.append(seen)
         self.x, self.d_before = x, d
         return np.clip(features, -1.0, 1.0)
 
@@ -90,20 +94,23 @@ def remembered(steps):
     """A decorator: an iterate that can remember (fast/line.py) takes its plain steps once (D21)."""
 
     @functools.wraps(steps)
-    def once(f, x_1, p, first, log):
+    def once(f, x_1, p, first, log, *m):
         take = getattr(x_1, "once", None)
-        return take(steps, f, p, first, log) if take else steps(f, x_1, p, first, log)
+        return take(steps, f, p, first, log, *m) if take else steps(f, x_1, p, first, log, *m)
 
     return once
 
 
-def returned(x_t, x, xbar, f, p):
+def returned(features, x, xbar, f, p):
     """x* after step t = T (D10), where x is x_{T+1}, which no step can reject any more.
 
-    p.returns: "printed", x_T; "last", x_{T+1}; "lower", the better of x_{T+1} and xbar.
+    p.returns: "printed", x_T; "last", x_{T+1}; "lower", the better of x_{T+1} and xbar; "lowest",
+    the candidate with the lowest measure, the first of equals (D47).
     """
     if p.returns == "printed":
-        return x_t
+        return features.x
+    if p.returns == "lowest":
+        return min(features.lowest, x, key=features.m)
     return x if p.returns == "last" or f(x) <= f(xbar) else xbar
 
 

@@ -5,6 +5,7 @@ import contextlib
 import math
 import re
 import types
+from functools import partial
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import qgd_np
-from qgd_np import algorithms
+from qgd_np import algorithms, config
 from qgd_np.dqn import DQN, Memory
 from qgd_np.environment import ACCEPT, ACTIONS, HALF, RAISE, Features
 from qgd_np.objective import Function
@@ -136,8 +137,9 @@ def play(number, p, actions, f=None, m=None, x_1=(4.0, 1.0), e_1=1):
 
     case = SimpleNamespace(Q=Q, logged=logged, theta=None)
     if number < 3:
-        algorithm = [algorithms.q_gradient_descent_alpha, algorithms.q_gradient_descent_lambda]
-        case.x_stars = [algorithm[number - 1](f, f.point(x_1), Q, p, log)]
+        rest = f.point(x_1), Q, p, log
+        alpha, lam = algorithms.q_gradient_descent_alpha, algorithms.q_gradient_descent_lambda
+        case.x_stars = [alpha(f, *rest) if number == 1 else lam(f, m or f, *rest)]
         return case
 
     def logs(e):
@@ -164,7 +166,7 @@ def assert_played(case, rate, steps, seen, F):
     states = []
     for value, f, slope, alignment in seen:
         found = SimpleNamespace(observe=lambda *_, seen=(f, slope, alignment): seen)
-        states.append(Features(found, F, None, 0.5, rate, 3)(None, None, value))
+        states.append(Features(found, F, None, 0.5, rate, config.Config(M=3))(None, None, value))
         F = [*F, f]
     asked = [i.s for i in case.logged[1:]]
     assert case.logged[0].s is None and np.array_equal(asked, case.Q.states)
@@ -327,10 +329,11 @@ SHORT = dict(steps=12, first=3, M=3, episodes=4, batch=8, A=2, B=1, dqn_hidden=(
 def test_plain_steps_are_taken_once_and_change_nothing(problem, parameters, monkeypatch):
     case, numbers, calls = problem(dtype=np.float64), {}, []
     gradient, case.x_1.memory = case.f.gradient, {}
+    by_lambda = partial(algorithms.q_gradient_descent_lambda, case.f)
     monkeypatch.setattr(case.f, "gradient", lambda *x: (calls.append(x), gradient(*x))[1])
     for first in (1, 3, 2, 3):
         p = parameters(**SHORT | dict(first=first, alpha_c=0.3, alpha=0.7, lambda_c=0.1))
-        for apply in (algorithms.q_gradient_descent_alpha, algorithms.q_gradient_descent_lambda):
+        for apply in (algorithms.q_gradient_descent_alpha, by_lambda):
             for x_1 in (case.x_1, case.f.point(case.x_1.x)):  # the other remembers nothing
                 kept = []
                 numbers.setdefault((first, apply), []).append(kept)
@@ -370,7 +373,7 @@ def test_without_the_lines_tagged_log_the_same_bits_are_learned(problem, paramet
             learn, apply = module.q_learning_lambda(*rest), module.q_gradient_descent_lambda
         assert len(list(learn)) == 4
         assert logs.return_value.call_count == (48 if module is algorithms else 0)
-        x_star = apply(case.f, case.x_1, Q, p, Mock())
+        x_star = apply(*of, case.x_1, Q, p, Mock())
         results.add((Q.theta.tobytes(), memory.s.tobytes(), x_star.x.tobytes()))
     assert len(results) == 1
 
@@ -406,7 +409,7 @@ def test_algorithm_4_looks_at_g_with_the_new_coefficient(parameters):
 def test_the_plain_steps_of_lambda_ask_for_gradients_at_lambda_c(parameters):
     g, p = quadratic(), parameters("reg", alpha=0.25, lambda_c=0.5)
     g.gradient = Mock(side_effect=g.gradient)
-    algorithms.plain_steps_lambda(g, g.point([4.0, 1.0]), p, 3, lambda *_: None)
+    algorithms.plain_steps_lambda(g, g.point([4.0, 1.0]), p, 3, lambda *_: None, g)
     assert [asked.args[1] for asked in g.gradient.mock_calls] == [0.5] * 2
 
 
@@ -459,3 +462,25 @@ def test_the_reward_in_units_of_the_line_and_alpha_c_in_turn(parameters):
     assert rewards[2] == pytest.approx(0.5 / (f(2) / f(0) - 0.1))  # x_4 is accepted
     end = f(4) / f(2) - 0.1  # x_6 is accepted, from xbar = x_4, and is x* (D28)
     assert rewards[4] == pytest.approx(0.5 / end + 3 * 0.25 / end)
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_the_lowest_candidate_is_returned_as_the_definition_finds_it(problem, parameters, number):
+    case, looked = problem(dtype=np.float64), []
+    p = parameters("reg", steps=30, first=3, M=3, episodes=1, alpha=6.0, lambda_c=0.01,
+                   returns="lowest", sees="h", map="far", c1=1.0)  # fmt: skip
+    Q, x_1 = Scripted([ACCEPT, HALF, ACCEPT, ACCEPT, RAISE] * 9), case.f.point(case.x_1.x)
+    log = lambda t, x, *rest, s=None: looked.append((t, x, case.plain_h(x.x)))  # noqa: E731
+    if number == 2:
+        x = algorithms.q_gradient_descent_lambda(case.f, case.h, x_1, Q, p, log)
+    else:
+        episode = lambda e: (case.f, case.h, x_1, p)  # noqa: E731
+        logs = lambda e: lambda t, x, lam, a, r=0, loss=0, s=None: log(t, x)  # noqa: E731
+        (x,) = algorithms.q_learning_lambda(episode, Q, None, Q, p, logs)
+    asked = [(h, t, k) for t, k, h in looked if t >= 2]  # x_3, the first that Q is asked about
+    lowest = min(asked, key=lambda k: k[:2])
+    assert lowest[0] < asked[-1][0] and lowest[2].x.tobytes() == x.x.tobytes()
+    # the second feature is of h, the plain steps' among the values before
+    H = [case.plain_h(case.x_1.x), *(h for _, _, h in looked)]
+    for t, s in enumerate(Q.states if number == 2 else [k[1] for k in Q.experiences], 3):
+        assert s[1] == pytest.approx(math.tanh(4 * math.log(H[t - 1] / min(H[: t - 1]))))

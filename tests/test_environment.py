@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qgd_np.config import Config
 from qgd_np.environment import ACTIONS, FEATURES, Features, encoding, ending, returned
 from qgd_np.objective import Function
 
@@ -20,7 +21,7 @@ VALUE, OBJECTIVE, MAXIMUM, SLOPE, ENCODING, ALIGNMENT = range(6)
 
 def state(value=1.0, value_c=1.0, rate=1.0, f=2.0, slope=-1.0, alignment=0.0, F=(2.0,), M=3):
     found = SimpleNamespace(observe=lambda *_: (f, slope, alignment))
-    return Features(found, F, None, value_c, rate, M)(None, None, value)
+    return Features(found, F, None, value_c, rate, Config(M=M))(None, None, value)
 
 
 def test_the_six_features_of_hand_made_numbers():
@@ -38,7 +39,7 @@ def test_the_six_features_of_hand_made_numbers():
 def test_what_was_seen_before_is_kept_from_state_to_state():
     f, F = Mock(), [3.0]
     f.observe.side_effect = [(value, 0.0, 0.0) for value in (2.0, 2.5, 4.0)]
-    seen = Features(f, F, "d_1", 1.0, 1.0, 2)
+    seen = Features(f, F, "d_1", 1.0, 1.0, Config(M=2))
     s = [seen("x_2", "d_2", alpha=0.5), seen("x_3", "d_2", lam=0.25), seen("x_4", "d_4", 2.0)]
     looks = ("x_2", "d_2", "d_1", 0.0), ("x_3", "d_2", "d_2", 0.25), ("x_4", "d_4", "d_2", 0.0)
     assert f.observe.mock_calls == [call(*look) for look in looks]
@@ -55,7 +56,7 @@ def test_the_far_maps_and_the_slope_where_the_line_begins():
     f = Mock()
     slopes = {("x_2", "d_2"): -4.0, ("x_3", "d_2"): 2.0, ("x_3", "d_3"): -8.0, ("x_4", "d_3"): 2.0}
     f.observe.side_effect = lambda x, d, *_: (2.0, slopes[x, d], 0.0)
-    seen = Features(f, [1.0], "d_1", 1.0, 0.5, 2, "far")
+    seen = Features(f, [1.0], "d_1", 1.0, 0.5, Config(M=2, map="far"))
     s = [seen("x_2", "d_2", 0.5), seen("x_3", "d_2", 0.25), seen("x_4", "d_3", 2.0)]
     assert [k[VALUE] for k in s] == pytest.approx([-0.1, -0.2, 0.1])
     assert [k[SLOPE] for k in s] == pytest.approx([math.tanh(k) for k in (-1, 0.5, 0.25)])
@@ -141,8 +142,9 @@ def test_equation_6_by_hand():
 ])  # fmt: skip
 def test_what_an_episode_returns(f_x, f_bar, chosen):
     f = {"x_t": 0.0, "x": f_x, "xbar": f_bar}.get
+    seen = SimpleNamespace(x="x_t")
     for returns, expected in (("printed", "x_t"), ("last", "x"), ("lower", chosen)):
-        assert returned("x_t", "x", "xbar", f, SimpleNamespace(returns=returns)) == expected
+        assert returned(seen, "x", "xbar", f, SimpleNamespace(returns=returns)) == expected
 
 
 def test_the_end_of_an_episode_by_hand():

@@ -68,7 +68,7 @@ class Point:
     """An iterate: a vector x (P,), or base + direction, added up only when it is needed.
 
     value: what an Objective or an ErrorRate has found here, by itself; memory: {(steps, first,
-    alpha_c): what plain steps from here gave}.
+    alpha_c, sees): what plain steps from here gave}.
     """
 
     __array_ufunc__ = None
@@ -98,12 +98,12 @@ class Point:
         base, vector = self.base.x[first:], self.vector[first:]
         return along(namespace(base).empty_like(base), base, vector, self.scale)
 
-    def once(self, steps, f, p, first, log):
-        """steps(f, x_1, p, first, log) from this x_1, taken once; then the log is told them again.
+    def once(self, steps, f, p, first, log, *m):
+        """steps(f, x_1, p, ...) from this x_1, taken once; then the log is told them again.
 
         What is kept of each step are the numbers found at its iterate, not the iterate's vector.
         """
-        key = steps.__name__, first, p.alpha_c
+        key = steps.__name__, first, p.alpha_c, p.sees
         if key in self.memory:
             for step in self.memory[key][1]:
                 log(*step)
@@ -116,7 +116,7 @@ class Point:
             known.value = x.value
             taken.append((t, known, *rest))
 
-        x, *others = steps(f, self, p, first, both)
+        x, *others = steps(f, self, p, first, both, *m)
         self.memory[key] = (f.point(x.x), *others), taken
         return self.memory[key][0]
 

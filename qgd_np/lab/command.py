@@ -83,8 +83,9 @@ def settings(task, given):
 
 def check(task, a, configs):
     """Raise ConfigError for flags that do not fit each other or the configs of the runs."""
-    on_h = task.name == "reg" and not a.controller  # of a preset's runs none changes the reward
-    on_h = on_h and "error" in {p.reward for p in configs.values()} or "search" in a.policies
+    p = next(iter(configs.values()), None)  # of a preset's runs none changes what h is for
+    on_h = p and p.reward == "error" and (not a.controller or p.returns == "lowest")
+    on_h = task.value == "lambda" and on_h or "search" in a.policies
     rules = {
         "--scheduler is for several runs": (a.scheduler or a.scheduler_file) and len(configs) < 2,
         f"--only {a.only}: no run has this name": not configs,
@@ -164,6 +165,8 @@ def one_run(task, p, name, a):
     if a.controller and not finished:
         controllers = load_controllers(task.name, a.controller, p, a.fields)
         p = controllers["qgd"][1]
+        if "h" in {own.sees for _, own in controllers.values()} and not p.validation_size:
+            raise ConfigError("--validation-size 0: this controller sees h on such images")
     kind = device.choose(a.device, p.tf32)
     data = load(a.data, p.train_size, p.validation_size)
     if data.sha256 != (before["data_sha256"] if before else a.data_sha256 or data.sha256):

@@ -11,7 +11,7 @@ from ..dqn import DQN
 from ..environment import ACTIONS, FEATURES, MAPS
 from .training import Log
 
-BROUGHT = ("M", "first", "momentum", "map")  # of its training, to its use
+BROUGHT = ("M", "first", "momentum", "map", "sees")  # of its training, to its use
 SHIPPED = Path(__file__).resolve().parents[1] / "controllers"
 
 
@@ -44,7 +44,7 @@ def load_controller(task, name, p, given=()):
         if (found := tree.get(what)) not in here:
             said = f"its {what} is {found}, here {here[0]}; give another run.h5 or controller.h5"
             raise files.FileError(f"{path}: no controller for run_{task}.py here: {said}")
-    brought = {name: tree[name] for name in BROUGHT if name in tree}
+    brought = {"sees": "g"} | {name: tree[name] for name in BROUGHT if name in tree}
     brought["map"] = maps[tree["feature_map"]]
     Q = DQN(tree["sizes"], p)
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):

@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice, product
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def scheduled(problem, x, p, log, rate, momentum=0.0, nesterov=False):
         ahead = descent(problem.f, x, d, p) if nesterov else d
         xbar, x = x, x + rate(t, T) * ahead
         log(t, x, rate(t, T), ACCEPT)
-    return returned(xbar, x, xbar, problem.f, p)
+    return returned(SimpleNamespace(x=xbar, lowest=xbar, m=problem.f), x, xbar, problem.f, p)
 
 
 def budget(p):
@@ -120,7 +121,7 @@ def adam(problem, x, p, log, rate):
         root = namespace(v).sqrt(v / (1 - 0.999**t)) + 1e-8
         xbar, x = x, f.point(x.x - rate(t, T) * (m / (1 - 0.9**t)) / root)
         log(t, x, rate(t, T), ACCEPT)
-    return returned(xbar, x, xbar, f, p)
+    return returned(SimpleNamespace(x=xbar, lowest=xbar, m=f), x, xbar, f, p)
 
 
 def lbfgs(problem, x_1, p, log):
@@ -169,7 +170,8 @@ LEARNING_RATE = {
 def rhythm(problem, x_1, p, log, actions, **changes):
     """Algorithm 2 with the same actions over and over, and these values of p."""
     Q = Scripted(lambda t: actions[(t - 1) % len(actions)])
-    return q_gradient_descent_lambda(problem.f, x_1, Q, replace(p, first=1, **changes), log)
+    p = replace(p, first=1, sees="g", **changes)
+    return q_gradient_descent_lambda(problem.f, problem.measure(p), x_1, Q, p, log)
 
 
 def search(problem, x_1, p, log):

@@ -65,7 +65,7 @@ class Problem:
 
     def measure(self, p):
         """What the reward of Algorithm 4 looks at: the validation error h, or g (D14)."""
-        return self.errors["validation"] if p.reward == "error" else self.f
+        return self.errors.get("validation", self.f) if p.reward == "error" else self.f
 
 
 def initial_iterates(problem, p):

@@ -37,9 +37,9 @@ class Environment(gymnasium.Env):
         f, x_1, p = self.f, _, self.p = self.episode(int(e))
         self.value_c, rate = (p.lambda_c, p.alpha) if self.reg else (p.alpha_c, p.alpha_c)
         steps = plain_steps_lambda if self.reg else plain_steps_alpha
-        x, self.d, F, self.t = steps(f, x_1, p, p.asked_from(p.M), lambda *step: None)
-        known = f, F, self.d, self.value_c, rate, p.M
-        self.features = Features(*known) if self.reg else Features(*known, p.map)
+        m = (self.m or f,) * self.reg
+        x, self.d, F, self.t = steps(f, x_1, p, p.asked_from(p.M), lambda *step: None, *m)
+        self.features = Features(f, F, self.d, self.value_c, rate, p, self.m)
         return self._moved(x, x, self._direction(x, self.value_c), self.value_c), {}
 
     def step(self, a):
@@ -52,7 +52,7 @@ class Environment(gymnasium.Env):
         if a == ACCEPT:
             xbar, d, value = x_t, self._direction(x_t, lam_t), self.value_c
         x = xbar + (p.alpha if self.reg else value) * d
-        self.x_star = returned(x_t, x, xbar, f, p)
+        self.x_star = returned(self.features, x, xbar, f, p)
         s = self._moved(x, xbar, d, value)
         c, judged = (p.c2, xbar) if a == ACCEPT else (p.c1, x)
         r = c / max(m(judged, lam_t) / unit - p.f_lb, p.gap)

@@ -8,7 +8,6 @@ import numpy as np
 
 from .. import config
 from ..algorithms import q_gradient_descent_alpha
-from ..environment import returned
 from ..fast.function import LineFunction
 from ..lab.comparison import BROUGHT
 from ..lab.training import Log
@@ -40,7 +39,7 @@ class Steps(Log):
         try:
             self.callback(x.x.copy(), self.of.value(x))
         except StopIteration:
-            raise Stop(STOPPED, returned(xbar, x, xbar, self.of, self.Q.p)) from None
+            raise Stop(STOPPED, min(x, xbar, key=self.of)) from None
 
 
 def minimize(fun, x0, args=(), jac=None, hess=None, hessp=None, bounds=None, constraints=(),
