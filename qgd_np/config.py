@@ -107,7 +107,7 @@ REG = dict(
     A=20, B=20, accepts=0.0, epsilon_episodes=120, first=0.4,  # D17, D18, D19, D26
     returns="last", beta_episodes=150,  # D10, D24
 )  # fmt: skip
-TASKS = {"lr": {}, "reg": REG}
+TASKS = {"lr": {}, "reg": REG, "joint": REG}  # both at once: beyond/joint.py
 
 
 def make(task, *changes):

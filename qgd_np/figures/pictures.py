@@ -3,10 +3,10 @@
 import matplotlib
 import numpy as np
 
-from ..environment import ACCEPT
 from ..lab import report
 from ..lab.presets import CAUSES
 from ..lab.report import PATTERNS, pattern_of
+from ..lab.training import accepts
 from . import drawing
 from .drawing import BETTER, BLUE, OBJECTIVE, POLICIES, VALUE, canvas, curve, plain, scale
 
@@ -165,7 +165,7 @@ def episodes(run, title, columns):
         curve(bottom, f, returned=True, color=colour)
         top.set(title=name, ylabel=VALUE % run.value)
         bottom.set(xlabel="step t", ylabel=OBJECTIVE)
-        accepted = np.flatnonzero(log["action"][k, 1:] == ACCEPT)
+        accepted = np.flatnonzero(accepts(log["action"][k, 1:]))
         asked = policy == "qgd" and np.isfinite(log["state"][k]).all(axis=1)  # (T,)
         for ax, values in ((top, value), (bottom, f)):
             ax.plot(accepted + 1, values[accepted], ".", color=colour, ms=3)

@@ -19,7 +19,7 @@ from . import device, flags, presets
 from .comparison import controller_tree, evaluate, load_controllers
 from .report import finish, table, tracer, verdict
 from .seeds import run_seeds
-from .training import Problem, Training
+from .training import COMMANDS, Problem, Training
 
 KEPT = ("preset", "data", "device", "seeds", "controller", "iterates", "iterate_seed", "policies")
 
@@ -32,7 +32,10 @@ def main(task, argv=None):
 
 def run(task, argv):
     """Parse and check everything, then make the runs that are asked for."""
+    task = task.joint if "--joint" in argv and task.joint else task
     given = vars(flags.parser(task).parse_args(argv))
+    if task.name == "joint":
+        given.setdefault("preset", "joint")
     if "help_all" in given:
         return flags.parser(task, everything=True).print_help()
     if "list_presets" in given:
@@ -84,7 +87,7 @@ def settings(task, given):
 def check(task, a, configs):
     """Raise ConfigError for flags that do not fit each other or the configs of the runs."""
     p = next(iter(configs.values()), None)  # of a preset's runs none changes what h is for
-    on_h = p and p.reward == "error" and (not a.controller or p.returns == "lowest")
+    on_h = p and p.reward == "error" and (not a.controller or "lowest" == p.returns)
     on_h = task.value == "lambda" and on_h or "search" in a.policies
     rules = {
         "--scheduler is for several runs": (a.scheduler or a.scheduler_file) and len(configs) < 2,
@@ -117,7 +120,9 @@ def earlier(task, given):
         return {}
     kept = json.loads(tree["flags"])
     if (tree["task"], out / kept.pop("folder")) != (task.name, folder):
-        raise ConfigError(f"--out {out}: {folder} is no run of run_{task.name}.py there")
+        there = COMMANDS.get(tree["task"], tree["task"])
+        raise ConfigError(f"--out {out}: {folder} is no run of {COMMANDS[task.name]} there, but "
+                          f"one of {there}")  # fmt: skip
     before = json.loads(tree["config"]) | kept
     for name in {*before} & {*given} - {"data"}:  # images are compared by content
         value, old = given[name], before[name]
@@ -215,7 +220,8 @@ def results(task, p, problem, about, controllers, checkpoint, folder, a):
         controllers = {"qgd": (training.Q, p)}
         tree |= {"train": training.log(), "steps": training.steps}
     tree["dqn"] = controller_tree(task.name, *controllers["qgd"])
-    heading = f"Algorithm {1 if task.name == 'lr' else 2} on x_1 of seed {a.iterate_seed}"
+    used = {"lr": "Algorithm 1", "reg": "Algorithm 2", "joint": "both hyper-parameters"}[task.name]
+    heading = f"{used} on x_1 of seed {a.iterate_seed}"
     trace = tracer(task, heading) if a.trace else None
     tree["evaluation"] = evaluate(task, problem, controllers, p, seeds, a.policies, a.quiet, trace)
     if training:

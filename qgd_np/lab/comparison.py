@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from .. import config, files
 from ..dqn import DQN
-from ..environment import ACTIONS, FEATURES, MAPS
-from .training import Log
+from ..environment import ACTIONS, MAPS
+from .training import COMMANDS, SEEN, Log
 
 BROUGHT = ("M", "first", "momentum", "map", "sees")  # of its training, to its use
 SHIPPED = Path(__file__).resolve().parents[1] / "controllers"
@@ -17,7 +17,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "controllers"
 
 def controller_tree(task, Q, p):
     """/dqn of the run file: theta layer by layer and what is needed to use it."""
-    tree = {"actions": list(ACTIONS[task]), "features": list(FEATURES)}
+    tree = {"actions": list(ACTIONS[task]), "features": list(SEEN[task])}
     tree |= {"feature_map": MAPS[p.map], "sizes": np.array(Q.net.sizes)}
     tree |= {name: getattr(p, name) for name in BROUGHT}
     for layer, (W, b) in enumerate(Q.net.layers(Q.theta), 1):
@@ -39,11 +39,11 @@ def load_controller(task, name, p, given=()):
     """
     path = controller_path(name)
     tree, maps = files.read(path).get("dqn", {}), {text: name for name, text in MAPS.items()}
-    fitting = ("actions", [[*ACTIONS[task]]]), ("features", [[*FEATURES]]), ("feature_map", [*maps])
+    fitting = ("actions", [[*ACTIONS[task]]]), ("features", [[*SEEN[task]]]), ("feature_map", [*maps])
     for what, here in fitting:
         if (found := tree.get(what)) not in here:
             said = f"its {what} is {found}, here {here[0]}; give another run.h5 or controller.h5"
-            raise files.FileError(f"{path}: no controller for run_{task}.py here: {said}")
+            raise files.FileError(f"{path}: no controller for {COMMANDS[task]} here: {said}")
     brought = {"sees": "g"} | {name: tree[name] for name in BROUGHT if name in tree}
     brought["map"] = maps[tree["feature_map"]]
     Q = DQN(tree["sizes"], p)
@@ -71,6 +71,7 @@ def evaluate(task, problem, controllers, p, seeds, names, quiet=True, trace=None
     plain steps of an x_1: the seconds of the first contain them. trace(log, t) is called at the
     steps of the first controller from the first iterate.
     """
+    f = lambda x, value: problem.f(x)  # noqa: E731
     iterates, ours, tree = [problem.iterate(seed) for seed in seeds], [*controllers], {}
     policies = [name for name in names if name not in ours] + ours if iterates else []
     total = len(policies) * len(iterates)
@@ -81,7 +82,7 @@ def evaluate(task, problem, controllers, p, seeds, names, quiet=True, trace=None
             for x_1 in iterates:
                 bar.set_postfix_str(name)
                 shown = trace if name == ours[0] and not logs else None
-                log = Log(lambda x, value: problem.f(x), x_1, Q, p, problem.errors, shown)
+                log = Log(f, x_1, Q, p, problem.errors, shown, features=len(SEEN[task.name]))
                 if Q is None:
                     x = task.policies[name](problem, x_1, p, log)
                 else:
@@ -92,6 +93,8 @@ def evaluate(task, problem, controllers, p, seeds, names, quiet=True, trace=None
             kept += ("objective_1", "objective_last")
             tree[name] = {key: np.array([getattr(log, key) for log in logs]) for key in kept}
             tree[name][task.value] = np.array([log.value for log in logs])
+            if task.name == "joint":
+                tree[name]["alpha"] = np.array([log.alpha for log in logs])
             for images in problem.errors:
                 accuracy = 1 - np.array([log.error[images] for log in logs])
                 tree[name][f"{images}_accuracy"] = accuracy

@@ -10,6 +10,7 @@ from functools import partial
 
 from ..config import AT_LEAST_0, COUNT, LENGTH, Config, ConfigError, UserError, make, option
 from ..files.interrupts import Stopped
+from .training import COMMANDS
 
 
 def a_to_b(text):
@@ -32,6 +33,7 @@ class Flags:
     out: str = option("", "folder of the results [runs/TASK-PRESET-SEED]", metavar="DIR")
     resume: bool = option(False, "go on with the run in that folder")
     seeds: str = option("", "train seeds A to B-1, several at a time", SPAN, metavar="A:B")
+    joint: bool = option(False, "one DQN for the learning rate and the coefficient")
     controller: tuple = option((), "no training: these DQNs, files or names", metavar="NAME")
     iterates: int = option(3, "unseen x_1 to compare on; 0: none", LENGTH, metavar="K")
     iterate_seed: int = option(1000, "seed of the first of them", AT_LEAST_0, metavar="S0")
@@ -89,7 +91,7 @@ def one_line(run):
 def parser(task, everything=False):
     """The argument parser of a task; a flag that is not given stays out of what it parses."""
     group = top = Parser(
-        prog=f"run_{task.name}.py", usage="%(prog)s [--flag value ...]", description=task.about,
+        prog=COMMANDS[task.name], usage="%(prog)s [--flag value ...]", description=task.about,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=24),
         allow_abbrev=False, argument_default=SUPPRESS,
     )  # fmt: skip
@@ -97,6 +99,8 @@ def parser(task, everything=False):
     choices = {"policies": ["all", "qgd", *task.policies]}
     for f in (*fields(Flags), *fields(Config)):
         default, text, name = defaults[f.name], f.metadata["text"], f.name
+        if name == "joint" and task.name == "lr":
+            continue
         if everything and name in GROUPS:
             group = top.add_argument_group(GROUPS[name])
         if isinstance(default, bool):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..config import Config, ConfigError
 from .flags import written
+from .training import COMMANDS
 
 
 class Preset(NamedTuple):
@@ -70,10 +71,18 @@ MOMENTUM = dict(
     gamma=0.3, n_steps=1, horizon="endless", beta=0.003, beta_last=1e-6, A=200, B=0, accepts=0.2,
     epsilon_last=0.1,
 )  # fmt: skip
+# both hyper-parameters, from t = 1, on h and in units of h at xbar; what --joint begins with (D49)
+JOINT = dict(
+    episodes=120, validation_size=2000, alpha_c=1.0, steps=80, gradients=30, first=1.0, map="far",
+    sees="h", returns="lowest", unit="base", f_lb=0.9, gap=0.02, c1=0.1, c2=0.1, gamma=0.5,
+    n_steps=1, horizon="endless", beta=0.003, beta_last=1e-6, beta_episodes=80, A=200, B=0,
+    accepts=0.2, epsilon_episodes=40, epsilon_last=0.1,
+)  # fmt: skip
 
 TABLE = {  # some are for several figures
     "default": Preset("", {}, tasks=("lr", "reg")),
     "momentum": Preset("default", MOMENTUM),
+    "joint": Preset("default", JOINT, tasks=("joint",)),
     "paper": Preset("default", PAPER, tasks=("lr", "reg")),
     "fig1": Preset("paper", {}),
     "adam": Preset("paper", dict(optimizer="adam"), ADAM),
@@ -98,7 +107,7 @@ def runs(name, task, seed):
     """{name of a run: its changes against the defaults}."""
     preset = PRESETS.get(name)
     if not preset or task not in preset.tasks:
-        where = f"is for run_{preset.tasks[0]}.py" if preset else "is not known"
+        where = f"is for {COMMANDS[preset.tasks[0]]}" if preset else "is not known"
         raise ConfigError(f"--preset {name}: {where}; --list-presets shows all")
     return {run: {"seed": seed} | changes(name) | change for run, change in preset.runs.items()}
 
@@ -107,7 +116,7 @@ def listing():
     """What each preset of both tasks changes against the one it starts from, as text."""
     lines = []
     for names, preset in TABLE.items():
-        base = preset.base + (" (run_reg.py)" if preset.tasks == ("reg",) else "")
+        base = preset.base + f" ({COMMANDS[preset.tasks[0]]})" * ("lr" not in preset.tasks)
         own = {f"  {run}": change for run, change in preset.runs.items() if run}
         for name, change in ({f"{names:16} {base}": preset.changes} | own).items():
             lines.append(" ".join([f"{name:16}", *(written(*flag) for flag in change.items())]))

@@ -3,7 +3,8 @@
 import numpy as np
 
 from .. import files
-from ..environment import ACCEPT, ACTIONS, FEATURES
+from ..environment import ACTIONS
+from .training import SEEN, accepts
 
 PATTERNS = {1: "pattern 1", 2: "pattern 2", 3: "pattern 3", 0: "none of the three"}
 RESET, DECREASED, ALMOST_ZERO = -0.25, -0.4, -5.0  # log2(alpha / alpha_c)
@@ -17,10 +18,10 @@ def tracer(task, heading):
 
     def trace(log, t):
         k, action = t - 1, ACTIONS[task.name][log.action[t - 1]]
-        value_c = log.p.alpha_c if task.name == "lr" else log.p.lambda_c
+        value_c = log.p.alpha_c if task.value == "alpha" else log.p.lambda_c
         value, f = (log.value[k - 1], log.objective[k - 1]) if k else (value_c, log.objective_1)
         trains = bool(np.isfinite(log.td_loss[k]))
-        numbers = dict(zip(FEATURES, log.state[k], strict=True))
+        numbers = dict(zip(SEEN[task.name], log.state[k], strict=True))
         numbers |= {f"Q {a}": q for a, q in zip(ACTIONS[task.name], log.q[k], strict=True)}
         cells = {"  t": t} | {f"{name:>7}": f"{number:.4f}" for name, number in numbers.items()}
         cells |= {
@@ -151,8 +152,8 @@ def measures(tree):
     runs, found = tree["evaluation"], convergence(tree["train"]) if tree.get("train") else {}
     if runs:
         final = {name: run["test_accuracy"][:, -1].mean() for name, run in runs.items()}
-        found["accepts, %"] = 100 * (runs["qgd"]["action"] == ACCEPT).mean()
-        if "alpha" in runs["qgd"]:
+        found["accepts, %"] = 100 * accepts(runs["qgd"]["action"]).mean()
+        if "lambda" not in runs["qgd"]:
             shown = [pattern_of(alpha) for alpha in runs["qgd"]["alpha"]]
             found["pattern"] = max(shown, key=shown.count)
         found |= {"f": runs["qgd"]["objective"][:, -1].mean(), "accuracy": final.pop("qgd")}
@@ -198,7 +199,8 @@ def finish(paths, out, no_figures):
 
         pictures = figures.draw(paths, out)
         print(*(f"picture  {path}" for path in pictures), sep="\n")
-    pages = [page.write(path) for path in paths]
+    joint = files.read(paths[0])["task"] == "joint"  # no algorithm of the paper to stand beside
+    pages = paths if joint else [page.write(path) for path in paths]
     first = [*pages, *pictures] if len(pages) == 1 else [*pictures, *pages]
     hint = f"; to draw it: python -m qgd_np.figures {out}" * no_figures
     print(f"open first: {first[0]}{hint}")

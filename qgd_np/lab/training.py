@@ -21,6 +21,8 @@ from ..mlp import MLP
 from .device import free_staging
 
 THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
+COMMANDS = {"lr": "run_lr.py", "reg": "run_reg.py", "joint": "run_reg.py --joint"}
+SEEN = {"lr": FEATURES, "reg": FEATURES, "joint": (*FEATURES, "coefficient")}  # D49
 STEPS = (  # of the episodes of which more is saved: arrays and numbers of their logs
     ("state", "q", "explored", "td_loss", "measure"),
     ("objective_1", "objective_last", "measure_end"),
@@ -31,14 +33,21 @@ STEPS = (  # of the episodes of which more is saved: arrays and numbers of their
 class Task:
     """What run_lr.py and run_reg.py differ in."""
 
-    name: str  # "lr" or "reg"
-    value: str  # what is adjusted, "alpha" or "lambda"
+    name: str  # "lr", "reg" or "joint"
+    value: str  # what is adjusted, "alpha" or "lambda"; "joint" adjusts both
     about: str  # the text of --help
     learn: Callable  # (problem, x_1, Q, theta_0, memory, p, logs, first): Algorithm 3 or 4
     apply: Callable  # (problem, x_1, Q, p, log) -> x*: Algorithm 1 or 2
     policies: dict  # {name: function(problem, x_1, p, log) -> x*} to compare with
     default: tuple  # their names without --policies
     lines: dict  # {action: its printed line in `apply` and in `learn`}
+    dqn: type = DQN
+    joint: "Task" = None  # what --joint makes of it
+
+
+def accepts(a):
+    """Whether an action accepts, of an array of them, too; -1 is none, and of six each other."""
+    return (a > 0) & (a % 2 == ACCEPT)
 
 
 class Problem:
@@ -88,21 +97,25 @@ class Log:
     trace(log, t): called after each step at which Q was asked; m(x, value): of Algorithms 3 and 4.
     """
 
-    def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0, m=None):
+    def __init__(self, f, x_1, Q, p, errors=None, trace=None, e=0, m=None, features=6):
         self.started = time.perf_counter()
         self.f, self.Q, self.p, self.errors, self.trace, self.e = f, Q, p, errors or {}, trace, e
         self.m = m
         T, k = p.steps, len(getattr(Q, "values", ()))
-        self.objective, self.value, self.measure = np.full((3, T), np.nan)
+        self.objective, self.value, self.alpha, self.measure = np.full((4, T), np.nan)
         self.reward, self.td_loss = np.full((2, T), np.nan)
         self.action, self.explored = np.full(T, -1, np.int8), np.zeros(T, bool)
-        self.state, self.q = np.full((T, len(FEATURES)), np.nan), np.full((T, k), np.nan)
+        self.state, self.q = np.full((T, features), np.nan), np.full((T, k), np.nan)
         self.error = {name: np.full(T, np.nan) for name in self.errors}
         self.objective_1, self.diverged_at = f(x_1, 0.0), 0
 
-    def __call__(self, t, x, value, a, r=math.nan, loss=math.nan, s=None):
-        """Keep step t: x_{t+1}, alpha_{t+1} or lambda_{t+1}, a_t, r_{t+1}, the TD loss, s_t."""
+    def __call__(self, t, x, value, a, r=math.nan, loss=math.nan, s=None, alpha=math.nan):
+        """Keep step t: x_{t+1}, alpha_{t+1} or lambda_{t+1}, a_t, r_{t+1}, the TD loss, s_t.
+
+        alpha: alpha_{t+1}, where both are adjusted.
+        """
         i, self.last = t - 1, x
+        self.alpha[i] = alpha
         self.value[i], self.action[i], self.reward[i], self.td_loss[i] = value, a, r, loss
         self._look(i, x)
         self.diverged_at = self.diverged_at if math.isfinite(self.objective[i]) else t
@@ -111,7 +124,7 @@ class Log:
             if self.q.shape[1]:
                 self.q[i], self.explored[i] = self.Q.values, self.Q.explored
             if self.m:
-                self.measure[i] = self._measured(i, x.base if a == ACCEPT else x)
+                self.measure[i] = self._measured(i, x.base if accepts(a) else x)
             if self.trace:
                 self.trace(self, t)
 
@@ -131,7 +144,7 @@ class Log:
             print("D10: another candidate than the last is returned")
         self.x, self.seconds = x, time.perf_counter() - self.started
         first = int(np.argmax(~np.isnan(self.state[:, 0])))  # where d(xbar) was taken before a step
-        self.gradients = int((self.action == ACCEPT).sum() + (self.action[first] != ACCEPT))
+        self.gradients = int(accepts(self.action).sum() + ~accepts(self.action[first]))
         self.objective_last, self.measure_end = self.objective[-1], math.nan
         if not self.diverged_at:
             self._look(-1, x)
@@ -148,11 +161,11 @@ class Training:
 
     def __init__(self, task, problem, p):
         self.task, self.problem, self.p, self.rows, self.steps = task, problem, p, [], {}
-        sizes = (len(FEATURES), *p.dqn_hidden, len(ACTIONS[task.name]))
+        sizes = (len(SEEN[task.name]), *p.dqn_hidden, len(ACTIONS[task.name]))
         theta_0 = MLP(sizes).initialise(self._rng(THETA), np.float64)
-        self.Q = DQN(sizes, p, self._rng(EXPLORATION), theta_0)
+        self.Q = task.dqn(sizes, p, self._rng(EXPLORATION), theta_0)
         label = self.Q.label if p.label == "stored" else None
-        self.memory = Memory(p, self._rng(REPLAY), label)
+        self.memory = Memory(p, self._rng(REPLAY), label, sizes[0])
         self.x_1 = initial_iterates(problem, p)
         self.held = self._held_out_states()
 
@@ -166,13 +179,13 @@ class Training:
 
     def episodes(self, trace=None):
         """Play the episodes that are left; yields the row of each."""
-        look = self.problem.f if self.task.name == "reg" else lambda x, alpha: self.problem.f(x)
-        m = self.problem.measure(self.p) if self.task.name == "reg" else look
+        on_f = self.task.value == "alpha"
+        look = (lambda x, alpha: self.problem.f(x)) if on_f else self.problem.f
+        m = look if on_f else self.problem.measure(self.p)
 
         def logs(e):
-            self.current = Log(
-                look, self.x_1(e), self.Q, self.p.of_episode(e), trace=trace, e=e, m=m
-            )
+            features, p = len(SEEN[self.task.name]), self.p.of_episode(e)
+            self.current = Log(look, self.x_1(e), self.Q, p, None, trace, e, m, features)
             return self.current
 
         start = self.x_1, self.Q, self.Q.theta, self.memory, self.p, logs, self.done + 1
@@ -190,7 +203,7 @@ class Training:
             "q_mean": self.Q.q(self.held).max(axis=1).mean(), "diverged_at": log.diverged_at,
             "test_accuracy": 1 - self.problem.errors["test"](log.x), "action": log.action,
             "objective": log.objective, self.task.value: log.value, "reward": log.reward,
-        }  # fmt: skip
+        } | ({"alpha": log.alpha} if self.task.name == "joint" else {})  # fmt: skip
 
     def _steps(self, log):
         arrays, numbers = STEPS
@@ -203,7 +216,7 @@ class Training:
         rng, states = self._rng(HELD_OUT), []
         Q = Scripted(lambda t: int(rng.integers(len(ACTIONS[self.task.name]))))
         x_1 = self.problem.iterate(self.p.seed, HELD_OUT)
-        self.task.apply(self.problem, x_1, Q, self.p, lambda *step, s=None: states.append(s))
+        self.task.apply(self.problem, x_1, Q, self.p, lambda *step, s=None, **_: states.append(s))
         return np.array([s for s in states if s is not None])
 
     def log(self):

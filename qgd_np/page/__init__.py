@@ -17,8 +17,11 @@ HERE, SOURCE = Path(__file__).resolve().parent, Path(algorithms.__file__).read_t
 
 def write(path):
     """Write the page of a run file beside it; returns its path. Raises FileError."""
+    tree = files.read(path, "run")
+    if tree["task"] == "joint":
+        raise files.FileError(f"{path}: no page for --joint, whose lines are not printed; --trace")
     try:
-        data = content(files.read(path, "run"), Path(path).resolve().parent)
+        data = content(tree, Path(path).resolve().parent)
     except KeyError as error:
         raise files.FileError(f"{path}: no page, for it holds no {error}; make it anew") from error
     text = json.dumps(data, default=lambda a: a.tolist()).replace("<", "\\u003c")  # no </script>

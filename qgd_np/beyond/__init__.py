@@ -1,0 +1,1 @@
+"""What goes beyond the paper, in its manner."""
