@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_runs import differences, refused
 
+from qgd_np import files, page
 from qgd_np.beyond import joint
 from qgd_np.environment import ACTIONS, Features
 from qgd_np.lab.training import SEEN, accepts
@@ -114,3 +116,27 @@ def test_what_accepts_and_how_it_is_explored(parameters):
         assert Q.weights.sum() == pytest.approx(1) and 0.2 <= Q.weights[1::2].sum() <= 1
         drift.append(turns @ np.log(joint.TURN))
     assert abs(np.mean(drift)) < 0.02 < np.std(drift)  # lambda rises as much as it falls
+
+
+def test_it_trains_traces_goes_on_and_is_used_again(call, folder, capsys):
+    tiny, words = ["--joint", "--gradients", "4"], folder / "joint"
+    assert call("reg", *tiny, "--episodes", "3", "--trace", "--out", words / "a") == 0
+    said = capsys.readouterr().out
+    assert "both hyper-parameters on x_1 of seed 1000" in said and "coefficient" in said
+    assert call("reg", "--joint", "--resume", "--out", words / "a", "--episodes", "5") == 0
+    assert call("reg", *tiny, "--episodes", "5", "--out", words / "b") == 0
+    one, other = (files.read(words / name / "run.h5", "run") for name in "ab")
+    assert differences(one["train"], other["train"]) == []
+    assert one["train"]["alpha"].shape == one["train"]["lambda"].shape == (5, 10)
+    assert one["evaluation"]["qgd"]["state"].shape == (1, 10, 7)
+    assert one["evaluation"]["qgd"]["gradients"] <= 4
+    controller = words / "b" / "controller.h5"
+    assert call("reg", *tiny, "--controller", controller, "--out", words / "c") == 0
+    for flags, said in [
+        (["--resume", "--out", words / "a"], "one of run_reg.py --joint"),
+        (["--controller", controller, "--data", "synthetic"], "no controller for run_reg.py here"),
+        (["--joint", "--preset", "fig12"], "is for run_reg.py"),
+    ]:
+        assert said in refused(call, capsys, "reg", *flags), flags
+    with pytest.raises(files.FileError, match="no page"):
+        page.write(words / "b" / "run.h5")
