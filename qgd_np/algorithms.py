@@ -30,8 +30,7 @@ def plain_steps_lambda(g, x, p, first, log, m):
     """Lines 3 and 4 of Algorithm 4; 2 takes them too (D22). Returns x_t, d_{t-1}, G, t."""
     G, d = [], None                                                 # D6, D11
     for t in range(1, first):                                       # A4:3     for t = 1, ..., M−1 do
-        G = G + [(m if p.sees == "h" else g)(x, p.lambda_c)]        # D6, D11, D46
-        d = -g.gradient(x, p.lambda_c)                              # D11
+        G, d = G + [(m if p.sees == "h" else g)(x, p.lambda_c)], -g.gradient(x, p.lambda_c)  # D6, D11, D46
         x = x + p.alpha * d                                         # A4:4       x_{t+1} = x_t − α ∇g_{λ_c}(x_t)
         log(t, x, p.lambda_c, ACCEPT)                               # log
     return x, d, G, first                                           # D6, D11, D18

@@ -29,9 +29,8 @@ class Features:
     value_c  alpha_c or lambda_c
     rate     the learning rate after an accept; frees the slope of the scale of alpha
     p        the config; M: of the list of Eq. 4 and of feature three's "past M steps" (D6, D8, D46)
-    m        what the reward looks at, where it is not f; F: values of what is seen (D46)
+    m        what the reward looks at, if not f; may be seen (D46), and is lowest at `lowest` (D47)
     x        the candidate of the last state; gradients: how many directions there were (D37)
-    lowest   the candidate with the lowest m so far, if p.returns is "lowest" (D47)
 
     f must be positive, as it enters in ratios: so the number of images does not show. The size of
     the net does, in the slope: |grad f|^2 grows with it. Where a number is not finite, its feature
@@ -106,7 +105,7 @@ def returned(features, x, xbar, f, p):
     """x* after step t = T (D10), where x is x_{T+1}, which no step can reject any more.
 
     p.returns: "printed", x_T; "last", x_{T+1}; "lower", the better of x_{T+1} and xbar; "lowest",
-    the candidate with the lowest measure, the first of equals (D47).
+    the first candidate with the lowest measure (D47).
     """
     if p.returns == "printed":
         return features.x

@@ -39,8 +39,8 @@ def load_controller(task, name, p, given=()):
     """
     path = controller_path(name)
     tree, maps = files.read(path).get("dqn", {}), {text: name for name, text in MAPS.items()}
-    fitting = ("actions", [[*ACTIONS[task]]]), ("features", [[*SEEN[task]]]), ("feature_map", [*maps])
-    for what, here in fitting:
+    fitting = {"actions": [[*ACTIONS[task]]], "features": [[*SEEN[task]]], "feature_map": [*maps]}
+    for what, here in fitting.items():
         if (found := tree.get(what)) not in here:
             said = f"its {what} is {found}, here {here[0]}; give another run.h5 or controller.h5"
             raise files.FileError(f"{path}: no controller for {COMMANDS[task]} here: {said}")
