@@ -8,10 +8,9 @@ import sys
 
 from qgd_np.algorithms import q_gradient_descent_lambda, q_learning_lambda
 from qgd_np.beyond.joint import BOTH, BothDQN, q_gradient_descent_both, q_learning_both
-from qgd_np.environment import ACTIONS
 from qgd_np.lab.command import main
 from qgd_np.lab.policies import COEFFICIENT
-from qgd_np.lab.training import Task
+from qgd_np.lab.training import ACTIONS, Task
 
 
 def learn(problem, x_1, Q, theta_0, memory, p, *rest):

@@ -1,8 +1,4 @@
-"""The environment of sections 3.1 to 3.4: actions, the six features, an episode's begin and end.
-
-The rewards are printed lines of Algorithms 3 and 4; the sums behind slope and alignment, `observe`,
-stand with the objective.
-"""
+"""The environment of sections 3.1 to 3.4: actions, the six features, an episode's begin and end."""
 
 import functools
 import math
@@ -11,7 +7,6 @@ import numpy as np
 
 HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
 ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}  # D15, D20, D31
-ACTIONS["joint"] = tuple(f"{a} {b}" for b in ("down", "keep", "up") for a in ACTIONS["lr"])  # D48
 FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
 MAPS = {  # s: the slope, s_0: where the line begins
     "near": "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6",

@@ -27,7 +27,7 @@ def state(value=1.0, value_c=1.0, rate=1.0, f=2.0, slope=-1.0, alignment=0.0, F=
 def test_the_six_features_of_hand_made_numbers():
     s = state(0.25, 1.0, 0.5, f=1.0, slope=-0.5, alignment=0.25, F=[1.25, 1.5, 0.8, 1.2, 1.1])
     assert s.shape == (6,) and len(FEATURES) == 6
-    assert (ACTIONS["lr"], ACTIONS["reg"]) == (("half", "accept"), ("half", "accept", "raise"))
+    assert ACTIONS == {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}
     assert s[VALUE] == -0.5  # two halves of eight
     assert s[OBJECTIVE] == pytest.approx(math.tanh(4 * math.log(1.0 / 0.8)))  # 0.8, the lowest
     assert s[MAXIMUM] == pytest.approx(math.tanh(16 * math.log(1.2 / 1.25)))  # 0.8, 1.2, 1.1

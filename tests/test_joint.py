@@ -9,8 +9,8 @@ from small_runs import differences, refused
 
 from qgd_np import files, page
 from qgd_np.beyond import joint
-from qgd_np.environment import ACTIONS, Features
-from qgd_np.lab.training import SEEN, accepts
+from qgd_np.environment import Features
+from qgd_np.lab.training import ACTIONS, SEEN, accepts
 from qgd_np.objective import Function
 
 HALF_KEEP, ACCEPT_DOWN, ACCEPT_KEEP, HALF_UP = 2, 1, 3, 4

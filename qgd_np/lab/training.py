@@ -15,13 +15,16 @@ import numpy as np
 
 from ..backend import to_device
 from ..dqn import DQN, Memory
-from ..environment import ACCEPT, ACTIONS, FEATURES
+from ..environment import ACCEPT, FEATURES
+from ..environment import ACTIONS as SINGLE
 from ..fast.objective import ErrorRate, Objective
 from ..mlp import MLP
 from .device import free_staging
 
 THETA, EXPLORATION, REPLAY, START, HELD_OUT = range(5)  # the streams
 COMMANDS = {"lr": "run_lr.py", "reg": "run_reg.py", "joint": "run_reg.py --joint"}
+BOTH = tuple(f"{a} {turn}" for turn in ("down", "keep", "up") for a in SINGLE["lr"])  # D48
+ACTIONS = SINGLE | {"joint": BOTH}
 SEEN = {"lr": FEATURES, "reg": FEATURES, "joint": (*FEATURES, "coefficient")}  # D49
 STEPS = (  # of the episodes of which more is saved: arrays and numbers of their logs
     ("state", "q", "explored", "td_loss", "measure"),
