@@ -1,11 +1,12 @@
 """One DQN for both hyper-parameters: by hand, its exploration, its budget of gradients."""
 
 import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from small_runs import differences, refused
+from small_runs import ROOT, differences, refused
 
 from qgd_np import files, page
 from qgd_np.beyond import joint
@@ -118,7 +119,8 @@ def test_what_accepts_and_how_it_is_explored(parameters):
     assert abs(np.mean(drift)) < 0.02 < np.std(drift)  # lambda rises as much as it falls
 
 
-def test_it_trains_traces_goes_on_and_is_used_again(call, folder, capsys):
+def test_it_trains_traces_goes_on_and_is_used_again(call, folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "run_reg.py")])  # what each seed is a process of
     tiny, words = ["--joint", "--gradients", "4"], folder / "joint"
     assert call("reg", *tiny, "--episodes", "3", "--trace", "--out", words / "a") == 0
     said = capsys.readouterr().out
@@ -130,6 +132,9 @@ def test_it_trains_traces_goes_on_and_is_used_again(call, folder, capsys):
     assert one["train"]["alpha"].shape == one["train"]["lambda"].shape == (5, 10)
     assert one["evaluation"]["qgd"]["state"].shape == (1, 10, 7)
     assert one["evaluation"]["qgd"]["gradients"] <= 4
+    assert call("reg", *tiny, "--episodes", "5", "--seeds", "0:2", "--out", words / "d") == 0
+    seed = files.read(words / "d" / "seed-0" / "run.h5", "run")
+    assert differences(one["train"], seed["train"]) == []
     controller = words / "b" / "controller.h5"
     assert call("reg", *tiny, "--controller", controller, "--out", words / "c") == 0
     for flags, said in [

@@ -368,7 +368,8 @@ def test_each_seed_is_a_process_with_its_share_of_the_cores_and_fails_alone(
     monkeypatch.setattr(seeds, "job", refuse_one)
     given = dict(workers=workers, quiet=True, out=tmp_path, seeds="0:4", device="cpu")
     a = SimpleNamespace(**flags.DEFAULTS | given)
-    assert seeds.run_seeds("lr", a, {f"seed-{k}": (2, "hash") for k in range(4)}, ["--M=3"]) == 2
+    runs = {f"seed-{k}": (2, "hash") for k in range(4)}
+    assert seeds.run_seeds("run_lr.py", a, runs, ["--M=3"]) == 2
     for k in (0, 2, 3):
         wanted = f"{threads} {threads} --M=3 --data-sha256=hash --out={tmp_path} --only=seed-{k}"
         assert Path(f"called--only=seed-{k}").read_text() == wanted

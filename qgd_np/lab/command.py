@@ -154,7 +154,8 @@ def several_runs(task, configs, a):
     sha256 = {both: load(a.data, *both).sha256 for both in {*sizes.values()}}
     runs = {name: (p.episodes, sha256[sizes[name]]) for name, p in configs.items()}
     kept = kept_flags(a) | {"checkpoint_episodes": a.checkpoint_episodes, "resume": True}
-    return run_seeds(task.name, a, runs, [*flags.words(kept | {"no_figures": True})])
+    file, *words = COMMANDS[task.name].split()
+    return run_seeds(file, a, runs, [*words, *flags.words(kept | {"no_figures": True})])
 
 
 def one_run(task, p, name, a):

@@ -30,15 +30,15 @@ TICK, TICK_THERE = 0.2, 2.0  # seconds between two looks at a run, here and on a
 halted = set()  # on a worker: the submissions whose runs are to stop
 
 
-def run_seeds(task, a, runs, words):
+def run_seeds(command, a, runs, words):
     """Make the runs {name: (episodes, hash of the images)}; returns the exit status.
 
-    words: the command line of each. It goes on with what is in its folder, a finished one is left
-    out, one that fails is named.
+    command: "run_lr.py" or "run_reg.py"; words: the flags of each. It goes on with what is in its
+    folder, a finished one is left out, one that fails is named.
     """
     left = {name: run for name, run in runs.items() if not finished(a.out / name, *run)}
     print(f"{len(runs)} runs, {len(runs) - len(left)} of them done before")
-    failed = make(task, a, runs, left, words) if left else []
+    failed = make(command, a, runs, left, words) if left else []
     if paths := [a.out / name / "run.h5" for name in runs if name not in failed]:
         finish(paths, a.out, a.no_figures)
     if failed:
@@ -54,13 +54,13 @@ def finished(folder, episodes, sha256):
     return False
 
 
-def make(task, a, runs, left, words):
+def make(command, a, runs, left, words):
     """Make the runs left, behind a bar over the episodes of all; returns the names that failed."""
     heard, failed, done = {}, [], 0  # heard from a run: the episode it is at, where it is
     executor = cluster if a.scheduler or a.scheduler_file else here
     total = sum(episodes for episodes, _ in left.values())
     bar = tqdm(total=total, unit="episode", disable=a.quiet, dynamic_ncols=True)
-    with bar, executor(task, a, runs, words, heard) as (submit, stop):
+    with bar, executor(command, a, runs, words, heard) as (submit, stop):
         running = {}
         try:
             for name in left:
@@ -132,7 +132,7 @@ def job(file, words, name, sha256, out, threads, say, wanted, tick):
 
 
 @contextlib.contextmanager
-def here(task, a, runs, words, heard):
+def here(command, a, runs, words, heard):
     """Yield submit(name) -> future and stop() for this machine; on a GPU one run at a time."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     usual, halting = 1 if device.choose(a.device) == "gpu" else cores, threading.Event()
@@ -148,7 +148,7 @@ def here(task, a, runs, words, heard):
 
 
 @contextlib.contextmanager
-def cluster(task, a, runs, words, heard):
+def cluster(command, a, runs, words, heard):
     """Yield submit(name) -> future and stop() for the workers of a Dask cluster."""
     try:
         from distributed import Client
@@ -164,7 +164,7 @@ def cluster(task, a, runs, words, heard):
         raise UserError(f"--scheduler: {error}; begin `dask scheduler`, `dask worker`") from error
     topic, threads = f"qgd-{client.id}", os.environ.get("OPENBLAS_NUM_THREADS", 1)
     client.subscribe_topic(topic, lambda event: heard.update({event[1][0]: event[1][1:]}))
-    pool, common = client.get_executor(pure=False), (topic, __version__, task, words, threads)
+    pool, common = client.get_executor(pure=False), (topic, __version__, command, words, threads)
 
     def submit(name):
         kept = {file.name: file.read_bytes() for file in (a.out / name).glob("*.h5")}
@@ -183,7 +183,7 @@ def halt(topic):
     halted.add(topic)
 
 
-def on_worker(topic, version, task, words, threads, name, episodes, sha256, kept):
+def on_worker(topic, version, command, words, threads, name, episodes, sha256, kept):
     """One run on a worker, in a folder that begins with the files kept; returns its end and files.
 
     It is stopped when nobody waits for it, and now and then to be handed in again.
@@ -192,7 +192,7 @@ def on_worker(topic, version, task, words, threads, name, episodes, sha256, kept
 
     worker, end = get_worker(), time.monotonic() + HOME
     key, say = worker.get_current_task(), lambda k: worker.log_event(topic, (name, k, where))
-    where, run = f" at {worker.name}", Path(__file__).resolve().parents[2] / f"run_{task}.py"
+    where, run = f" at {worker.name}", Path(__file__).resolve().parents[2] / command
 
     def wanted(episode):
         known = worker.state.tasks.get(key)  # to cancel a future stops nothing by itself
