@@ -6,6 +6,7 @@
 import sys
 
 from qgd_np.algorithms import q_gradient_descent_alpha, q_learning_alpha
+from qgd_np.beyond import anywhere
 from qgd_np.lab.command import main
 from qgd_np.lab.policies import LEARNING_RATE
 from qgd_np.lab.training import Task
@@ -31,6 +32,7 @@ TASK = Task(
     policies=LEARNING_RATE,
     default=("gd", "armijo", "nonmonotone", "pattern9"),
     lines={"half": ("A1:6", "A3:10"), "accept": ("A1:8", "A3:12")},
+    other={"random": anywhere.OTHER},
 )
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ import numpy as np
 HALF, ACCEPT, RAISE = 0, 1, 2  # RAISE, times 1.25, is for the coefficient only
 ACTIONS = {"lr": ("half", "accept"), "reg": ("half", "accept", "raise")}  # D15, D20, D31
 FEATURES = ("hyper-parameter", "objective", "max objective", "slope", "encoding", "alignment")
-MAPS = {  # s: the slope, s_0: where the line begins
+MAPS = {  # s: the slope, s_0: where the line begins, S(z) = z/(1 + |z|)
     "near": "log2(v/v_c)/4, tanh 4ln(f/min F), tanh 16ln(max F/f_1), tanh(rate s/f), Eq. 4, Eq. 6",
     "far": "log2(v/v_c)/10, tanh 4ln(f/min F), tanh ln(max F/f_1), tanh(s/|s_0|), Eq. 4, Eq. 6",
+    "line": "log2(v/v_c)/10, S((f-min F)/v|s_0|), S((max F-min F)/v|s_0|), S(s/|s_0|), "
+    "Eq. 4, Eq. 6",
 }
 TINY = 1e-12
 
@@ -21,15 +23,13 @@ class Features:
     f        the objective, or g
     F        its values f(x_1), ..., f(x_{t-1}); with none yet, [f(x_1)] (D11)
     d_before the direction d_{t-1}, None where there is no step before (D11)
-    value_c  alpha_c or lambda_c
-    rate     the learning rate after an accept; frees the slope of the scale of alpha
+    value_c  alpha_c or lambda_c; rate: alpha after an accept, frees the slope of alpha's scale
     p        the config; M: of the list of Eq. 4 and of feature three's "past M steps" (D6, D8, D46)
     m        what the reward looks at, if not f; may be seen (D46), and is lowest at `lowest` (D47)
     x        the candidate of the last state; gradients: how many directions there were (D37)
 
-    f must be positive, as it enters in ratios: so the number of images does not show. The size of
-    the net does, in the slope: |grad f|^2 grows with it. Where a number is not finite, its feature
-    is 1, that of Eq. 4 -1 (D23).
+    f must be positive, but for "line": it enters in ratios, so the number of images does not show;
+    by "near" the net's size does, in |grad f|^2. What is not finite is 1, by Eq. 4 -1 (D23).
     """
 
     def __init__(self, f, F, d_before, value_c, rate, p, m=None):
@@ -39,7 +39,7 @@ class Features:
 
     def __call__(self, x, d, alpha=None, lam=0.0):
         """s_t at the candidate x_t on the line of d_t, with alpha_t or, left out, lambda_t."""
-        value = lam if alpha is None else alpha
+        value, near = lam if alpha is None else alpha, self.p.map == "near"
         d_before = d if self.d_before is None else self.d_before
         f_x, slope, alignment = self.f.observe(x, d, d_before, lam)
         seen = self.m(x, lam) if self.p.sees == "h" else f_x
@@ -47,19 +47,20 @@ class Features:
         if self.p.returns == "lowest":
             self.lowest = x if self.lowest is None else min(self.lowest, x, key=self.m)
         if d is not self.d_before:  # a new line, from the candidate before
-            xbar = x if self.x is None else self.x
-            self.gradients += xbar is not self.xbar
-            self.xbar = xbar
-            self.s_0 = abs(self.f.observe(xbar, d, d_before, lam)[1]) if self.far else None
-        octaves, rise, rate, unit = (10, 1, 1, self.s_0) if self.far else (4, 16, self.rate, f_x)
-        features = (
-            math.log2(max(value, TINY) / max(self.value_c, TINY)) / octaves,
-            math.tanh(4 * _log_ratio(seen, min(F))),
-            math.tanh(rise * _log_ratio(max(F[-self.p.M :]), F[0])),
-            math.tanh(rate * slope / max(unit, TINY)) if math.isfinite(slope + f_x) else 1.0,
-            encoding(seen, F, self.p.M),
-            alignment if math.isfinite(alignment) else 1.0,
-        )
+            before, self.xbar = self.xbar, x if self.x is None else self.x
+            self.gradients += self.xbar is not before
+            self.s_0 = None if near else abs(self.f.observe(self.xbar, d, d_before, lam)[1])
+        low, high = min(F), max(F[-self.p.M :])
+        octaves, rise, rate, unit = (4, 16, self.rate, f_x) if near else (10, 1, 1, self.s_0)
+        steep = rate * slope / max(unit, TINY) if math.isfinite(slope + f_x) else math.inf
+        sizes = map(math.tanh, (4 * _log_ratio(seen, low), rise * _log_ratio(high, F[0]), steep))
+        if self.p.map == "line":
+            u = max(value * self.s_0, TINY**20)
+            z = np.nan_to_num([(seen - low) / u, (high - low) / u, slope * value / u], nan=1 / TINY)
+            sizes = z / (1 + abs(z))
+        level = math.log2(max(value, TINY) / max(self.value_c, TINY)) / octaves
+        alike = alignment if math.isfinite(alignment) else 1.0
+        features = level, *sizes, encoding(seen, F, self.p.M), alike
         self.F.append(seen)
         self.x, self.d_before = x, d
         return np.clip(features, -1.0, 1.0)
@@ -68,15 +69,12 @@ class Features:
 def encoding(f_x, F, M):
     """Eq. 4: 1, 0 or -1 for f(x_t) below, among or above the M lowest values of F."""
     lowest = sorted(F)[:M]
-    if f_x <= lowest[0]:
-        return 1.0
-    return 0.0 if f_x <= lowest[-1] else -1.0
+    return 1.0 if f_x <= lowest[0] else 0.0 if f_x <= lowest[-1] else -1.0
 
 
 def _log_ratio(value, reference):
-    if not (math.isfinite(value) and math.isfinite(reference)):
-        return math.inf
-    return math.log(max(value, TINY) / max(reference, TINY))
+    finite = math.isfinite(value) and math.isfinite(reference)
+    return math.log(max(value, TINY) / max(reference, TINY)) if finite else math.inf
 
 
 def descent(f, x, d, p):
@@ -117,6 +115,7 @@ def ending(t, r, f_x, m_end, p):
     """
     if not math.isfinite(f_x):
         return 0.0, True
+    r = p.logarithm * math.log(r) if p.logarithm and r > 0 else r  # D42
     if t == p.steps and p.horizon == "returned":
         r += p.gamma / (1 - p.gamma) * p.c1 / max(m_end - p.f_lb, p.gap)
     return r, t == p.steps and p.horizon != "endless"

@@ -141,15 +141,34 @@ def test_equation_6_by_hand():
     (1.0, 2.0, "x"), (2.0, 2.0, "x"), (3.0, 2.0, "xbar"), (math.nan, 2.0, "xbar"),
 ])  # fmt: skip
 def test_what_an_episode_returns(f_x, f_bar, chosen):
-    f = {"x_t": 0.0, "x": f_x, "xbar": f_bar}.get
-    seen = SimpleNamespace(x="x_t")
-    for returns, expected in (("printed", "x_t"), ("last", "x"), ("lower", chosen)):
+    f = {"x_t": 0.0, "x": f_x, "xbar": f_bar, "lowest": 1.5}.get
+    best = "x" if f_x < 1.5 else "lowest"
+    seen = SimpleNamespace(x="x_t", lowest="lowest", m=f)
+    for returns, expected in (
+        ("printed", "x_t"), ("last", "x"), ("lower", chosen), ("lowest", best),
+    ):  # fmt: skip
         assert returned(seen, "x", "xbar", f, SimpleNamespace(returns=returns)) == expected
+
+
+def test_the_map_of_differences_on_a_line():
+    """f = x^2 - 5 from x = 2, d = -4: unmoved by a constant added to f, and f may be negative."""
+    for constant in (-5.0, 100.0):
+        f = Function(lambda x, c=constant: float(x[0] ** 2 + c), lambda x: 2 * x)
+        xbar, d = np.array([2.0]), np.array([-4.0])
+        features = Features(f, [], None, 1.0, 1.0, Config(M=3, map="line"))
+        assert features(xbar, d, 1.0) == pytest.approx([0, 0, 0, -1 / 2, 1, 1])  # s = -|s_0| = -16
+        # at alpha = 1: x = -2, f as at x̄, s = 16; at 1/2: x = 0, the minimum, 4 below
+        assert features(xbar + d, d, 1.0) == pytest.approx([0, 0, 0, 1 / 2, 1, 1])
+        assert features(xbar + d / 2, d, 0.5) == pytest.approx([-0.1, -1 / 3, 0, 0, 1, 1])
+        # at 1/4: x = 1, f 1 above the lowest, the highest 4 above it, both in units of 4; s = -8
+        expected = [-0.2, 1 / 5, 1 / 2, -1 / 3, 0, 1]
+        assert features(xbar + d / 4, d, 0.25) == pytest.approx(expected)
 
 
 def test_the_end_of_an_episode_by_hand():
     """r = 5, gamma / (1 - gamma) = 3, c_1 = 2: the end is worth 3 * 2 / max(m - 1, 0.5)."""
-    p = SimpleNamespace(steps=4, gamma=0.75, c1=2.0, c2=9.0, f_lb=1.0, gap=0.5, horizon="returned")
+    p = SimpleNamespace(steps=4, gamma=0.75, c1=2.0, c2=9.0, f_lb=1.0, gap=0.5, horizon="returned",
+                        logarithm=0.0)  # fmt: skip
     assert ending(3, 5.0, 7.0, 4.0, p) == (5.0, False)
     assert ending(4, 5.0, 7.0, 4.0, p) == (5.0 + 2.0, True)
     assert ending(4, 5.0, 7.0, 1.1, p) == (5.0 + 12.0, True)
@@ -157,3 +176,6 @@ def test_the_end_of_an_episode_by_hand():
     assert ending(3, 5.0, 7.0, 4.0, p) == ending(4, 5.0, 7.0, 4.0, p) == (5.0, False)
     for f_x, t in itertools.product((math.nan, math.inf), (1, 3, 4)):
         assert ending(t, 5.0, f_x, 4.0, p) == (0.0, True)
+    p.logarithm = 3.0  # of an accept's reward; a half has none (D42)
+    assert ending(3, math.e**2, 7.0, 4.0, p) == (pytest.approx(6.0), False)
+    assert ending(3, 0.0, 7.0, 4.0, p) == (0.0, False)

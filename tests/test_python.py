@@ -203,7 +203,7 @@ def test_train_is_algorithm_3_with_the_reward_in_the_problems_units():
     trained = qgd_np.train((Function(f, g), x0), alpha_c=1e-3, **SMALL)
     problems = Problems((Function(f, g), x0), 1e-3, changes)
     line, _, p = problems.episode(0)
-    shipped = qgd_np.minimize(f, x0, jac=g, alpha_c=1e-3, maxiter=20)
+    shipped = qgd_np.minimize(f, x0, jac=g, alpha_c=1e-3, maxiter=20, controller="lr")
     assert p.gap == 0.1 * shipped.fun and p.c1 == p.c2 == 0.01 * shipped.fun and p.f_lb == 0
     streams = [np.random.default_rng([0, k]) for k in range(3)]
     Q = DQN((6, 32, 16, 2), p, streams[1])

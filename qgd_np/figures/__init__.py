@@ -7,7 +7,7 @@ import matplotlib
 
 from ..lab.presets import PRESETS
 from .drawing import STYLE, load, save
-from .pictures import causes, comparison, objective_net, pattern, trace, training
+from .pictures import anywhere, causes, comparison, objective_net, pattern, trace, training
 
 EVERY = {  # {picture: (what a run must hold for it, function of the runs that do)}
     "training": ("train", training),
@@ -20,6 +20,7 @@ OWN = dict.fromkeys(LOSSES, ("train", partial(training, panels=1)))  # of a pres
 OWN |= dict.fromkeys(("fig3", "fig4"), ("train", objective_net))
 OWN |= dict.fromkeys(("fig7", "fig8", "fig9"), EVERY["pattern"])
 OWN |= dict.fromkeys(("fig10", "fig11"), EVERY["comparison"])
+OWN |= {"anywhere": ("evaluation", anywhere)}
 OWN |= {"causes": ("evaluation", causes), "seeds": ("train", partial(training, panels=3))}
 
 

@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 
+from ..beyond.anywhere import place
 from ..lab import report
 from ..lab.presets import CAUSES
 from ..lab.report import PATTERNS, pattern_of
@@ -110,6 +111,40 @@ def comparison(runs):
     top.set(ylabel="test accuracy")
     bottom.set(xlabel="step t", ylabel=OBJECTIVE)
     return fig
+
+
+def anywhere(runs):
+    """The lowest f by the number of gradients, a panel for each kind of problem and alpha_c."""
+    run = runs[0]
+    places = [place(seed)[:2] for seed in run.iterate_seeds]
+    kinds = list(dict.fromkeys(kind for kind, _ in places))
+    factors = sorted({factor for _, factor in places} & {1.0, 4.0, 16.0, 64.0}) or [places[0][1]]
+    note = "medians over the problems of a panel; L: the largest curvature at $x_1$"
+    fig = canvas(runs, "On problems it never saw: the lowest f so far / $f(x_1)$", note)
+    fig.set_size_inches(7, 1 + 1.1 * len(kinds))
+    panels = fig.subplots(len(kinds), len(factors), squeeze=False, sharex=True)
+    for kind, row in zip(kinds, panels, strict=True):
+        for factor, ax in zip(factors, row, strict=True):
+            here = [k for k, one in enumerate(places) if one == (kind, factor)]
+            for name, log in run.evaluation.items() if here else ():
+                label, colour, style = POLICIES.get(name, (name, drawing.GREY, ":"))
+                lowest = np.median([by_gradients(log, k) for k in here], axis=0)
+                ax.plot(lowest, color=colour, ls=style, lw=1 + (name == "qgd"), label=label)
+            ax.set_yscale("log")
+            name = kind.__name__.replace("_", " ")
+            ax.set_title(rf"{name}, $\alpha_c$ = {factor:g}/L", fontsize=6)
+            ax.tick_params(labelsize=5)
+    fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    panels[-1, 0].set(xlabel="gradients")
+    return fig
+
+
+def by_gradients(log, k):
+    """The lowest f (T + 1,) with at most 0, 1, 2, ... gradients, of one x_1."""
+    f = np.minimum.accumulate(np.fmin(np.r_[log["objective_1"][k], log["objective"][k]], 1e300))
+    taken = np.r_[0, np.cumsum(log["action"][k] == 1)]  # after each step
+    last = np.searchsorted(taken, np.arange(len(f)), side="right") - 1
+    return np.maximum(f[last], 1e-16)
 
 
 def causes(runs):

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,6 @@ from tqdm import tqdm
 from .. import __version__, config, files
 from ..config import ConfigError
 from ..files import interrupts
-from ..images import load
 from . import device, flags, presets
 from .comparison import controller_tree, evaluate, load_controllers
 from .report import finish, table, tracer, verdict
@@ -150,8 +150,9 @@ def refuse_results(folder, advice):
 
 def several_runs(task, configs, a):
     """Make the runs in processes of their own, each of which compares its images with ours."""
-    sizes = {name: (p.train_size, p.validation_size) for name, p in configs.items()}
-    sha256 = {both: load(a.data, *both).sha256 for both in {*sizes.values()}}
+    sizes = {name: (p.problems, p.train_size, p.validation_size) for name, p in configs.items()}
+    other = {name: replace(task, **task.other.get(name, {})) for name, *_ in sizes.values()}
+    sha256 = {key: other[key[0]].load(a.data, *key[1:]).sha256 for key in {*sizes.values()}}
     runs = {name: (p.episodes, sha256[sizes[name]]) for name, p in configs.items()}
     kept = kept_flags(a) | {"checkpoint_episodes": a.checkpoint_episodes, "resume": True}
     file, *words = COMMANDS[task.name].split()
@@ -174,7 +175,8 @@ def one_run(task, p, name, a):
         if "h" in {own.sees for _, own in controllers.values()} and not p.validation_size:
             raise ConfigError("--validation-size 0: this controller sees h on such images")
     kind = device.choose(a.device, p.tf32)
-    data = load(a.data, p.train_size, p.validation_size)
+    task = replace(task, **task.other.get(p.problems, {}))
+    data = task.load(a.data, p.train_size, p.validation_size)
     if data.sha256 != (before["data_sha256"] if before else a.data_sha256 or data.sha256):
         raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
     about = description(task, p, data, kind, name, a)
@@ -184,9 +186,10 @@ def one_run(task, p, name, a):
     if data.name == "synthetic":
         print("*** SYNTHETIC IMAGES, NOT CIFAR-10: give --data PATH for the real ones ***")
     if not finished:
-        problem = Problem(data, p, kind)
+        problem = (task.problem or Problem)(data, p, kind)
         result = results(task, p, problem, about, controllers, checkpoint, folder, a)
-    print(f"{table(result, a.policies)}\n{verdict(result)}\nresults  {folder / 'run.h5'}")
+    print((task.table or table)(result, a.policies))
+    print(f"{verdict(result)}\nresults  {folder / 'run.h5'}")
     return folder / "run.h5"
 
 

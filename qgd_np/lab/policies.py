@@ -10,7 +10,6 @@ import math
 from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice, product
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from .training import Scripted
 ARMIJO = 1e-4  # share of the predicted decrease that counts as sufficient
 EARLY, LATE = 10, 15  # candidates at either end of Figure 9 in which the rate is halved first
 BLOCK, BEAM = 10, 4  # of the search: steps added at a time, sequences kept
-PLAIN = dict(first=1, momentum=0.0)  # no plain steps before, no heavy ball
+PLAIN = dict(first=1, momentum=0.0, map="near")  # no plain steps, no heavy ball, no look at xbar
 RHYTHMS = {
     "1 half": (HALF, ACCEPT),
     "2 halves": (HALF, HALF, ACCEPT),
@@ -86,15 +85,27 @@ def rule(problem, x_1, p, log, choose=lambda t, T: ACCEPT, **changes):
     return q_gradient_descent_alpha(problem.f, x_1, Q, replace(p, **PLAIN, **changes), log)
 
 
+class Seen:
+    """What `returned` looks at where there are no features: x_t, and the lowest so far."""
+
+    def __init__(self, x, f):
+        self.x, self.lowest, self.m = x, x, f
+
+    def __call__(self, x):
+        """x, which is x_t from here on."""
+        self.x, self.lowest = x, min(self.lowest, x, key=self.m)
+        return x
+
+
 def scheduled(problem, x, p, log, rate, momentum=0.0, nesterov=False):
     """Gradient descent or the heavy ball at the learning rate rate(t, T), or Nesterov's method."""
-    T, d, p = budget(p), None, replace(p, momentum=momentum)
+    T, d, p, seen = budget(p), None, replace(p, momentum=momentum), Seen(x, problem.f)
     for t in range(1, T + 1):
         d = descent(problem.f, x, d, p)
         ahead = descent(problem.f, x, d, p) if nesterov else d
-        xbar, x = x, x + rate(t, T) * ahead
+        xbar, x = seen(x), x + rate(t, T) * ahead
         log(t, x, rate(t, T), ACCEPT)
-    return returned(SimpleNamespace(x=xbar, lowest=xbar, m=problem.f), x, xbar, problem.f, p)
+    return returned(seen, x, xbar, problem.f, p)
 
 
 def budget(p):
@@ -114,14 +125,14 @@ def cosine(rate, t, T):
 
 def adam(problem, x, p, log, rate):
     """Adam at the learning rate rate(t, T) and its usual moments (0.9, 0.999, 1e-8)."""
-    f, m, v, T = problem.f, 0 * x.x, 0 * x.x, budget(p)
+    f, m, v, T, seen = problem.f, 0 * x.x, 0 * x.x, budget(p), Seen(x, problem.f)
     for t in range(1, T + 1):
         gradient = f.gradient(x).vector
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         root = namespace(v).sqrt(v / (1 - 0.999**t)) + 1e-8
-        xbar, x = x, f.point(x.x - rate(t, T) * (m / (1 - 0.9**t)) / root)
+        xbar, x = seen(x), f.point(x.x - rate(t, T) * (m / (1 - 0.9**t)) / root)
         log(t, x, rate(t, T), ACCEPT)
-    return returned(SimpleNamespace(x=xbar, lowest=xbar, m=f), x, xbar, f, p)
+    return returned(seen, x, xbar, f, p)
 
 
 def lbfgs(problem, x_1, p, log):

@@ -78,11 +78,19 @@ JOINT = dict(
     n_steps=1, horizon="endless", beta=0.003, beta_last=1e-6, beta_episodes=80, A=200, B=0,
     accepts=0.2, epsilon_episodes=40, epsilon_last=0.1,
 )  # fmt: skip
+# asked from t = 1 on random problems, with the logarithm of what an accept gains (D42, D43)
+ANYWHERE = dict(
+    problems="random", starts=0, episodes=700, first=1.0, map="line", unit="base", logarithm=10.0,
+    f_lb=0.0, gap=0.05, c1=0.0, c2=1.0, gamma=0.85, n_steps=5, horizon="endless",
+    returns="lowest", beta=0.003, beta_last=1e-5, beta_episodes=600, A=200, B=0, accepts=0.1,
+    epsilon_last=0.05, epsilon_episodes=300,
+)  # fmt: skip
 
 TABLE = {  # some are for several figures
     "default": Preset("", {}, tasks=("lr", "reg")),
     "momentum": Preset("default", MOMENTUM),
     "joint": Preset("default", JOINT, tasks=("joint",)),
+    "anywhere": Preset("default", ANYWHERE),
     "paper": Preset("default", PAPER, tasks=("lr", "reg")),
     "fig1": Preset("paper", {}),
     "adam": Preset("paper", dict(optimizer="adam"), ADAM),

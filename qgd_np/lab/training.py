@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..dqn import DQN, Memory
 from ..environment import ACCEPT, FEATURES
 from ..environment import ACTIONS as SINGLE
 from ..fast.objective import ErrorRate, Objective
+from ..images import load
 from ..mlp import MLP
 from .device import free_staging
 
@@ -45,6 +46,10 @@ class Task:
     default: tuple  # their names without --policies
     lines: dict  # {action: its printed line in `apply` and in `learn`}
     dqn: type = DQN
+    problem: Callable = None  # (data, p, device): what stands for Problem, below
+    load: Callable = load  # (source, train_size, validation_size) -> Dataset
+    table: Callable = None  # (tree of a run, names of policies) -> text; None: report.table
+    other: dict = field(default_factory=dict)  # {p.problems: what is other there, by name}
     joint: "Task" = None  # what --joint makes of it
 
 
@@ -149,7 +154,7 @@ class Log:
         first = int(np.argmax(~np.isnan(self.state[:, 0])))  # where d(xbar) was taken before a step
         self.gradients = int(accepts(self.action).sum() + ~accepts(self.action[first]))
         self.objective_last, self.measure_end = self.objective[-1], math.nan
-        if not self.diverged_at:
+        if not self.diverged_at or self.p.returns == "lowest":  # what is finite
             self._look(-1, x)
             self.measure_end = self._measured(len(self.value) - 1, x) if self.m else math.nan
         return self

@@ -3,7 +3,7 @@
 On a problem of your own:
     minimize(fun, x0, jac=...)  Algorithm 1, also as scipy.optimize.minimize(method=qgd_np.minimize)
     train((f, x_1))             Algorithm 3; returns a Controller, which has save(path)
-    load(name or path)          a Controller again; "lr" is shipped
+    load(name or path)          a Controller again; "anywhere", "lr" are shipped
 On CIFAR-10, from the shell:    python -m run_lr, python -m run_reg; --help
 For agents of other libraries:  qgd_np.own.gym, an environment of gymnasium
 

@@ -26,6 +26,7 @@ class Steps(Log):
     def __init__(self, f, x_1, Q, p, callback, tol):
         super().__init__(lambda x, alpha: f.value(x), x_1, Q, p)
         self.of, self.callback, self.tol, self.t = f, callback, tol, 0
+        self.lowest = x_1  # the candidate with the lowest f
 
     def __call__(self, t, x, alpha, a, s=None):
         """Keep step t, at which x = x_{t+1}."""
@@ -35,16 +36,17 @@ class Steps(Log):
         super().__call__(t, x, alpha, a, s=s)
         self.t = t
         if self.diverged_at:
-            raise Stop(WORSE, xbar)
+            raise Stop(WORSE, self.lowest)
+        self.lowest = min(self.lowest, x, key=self.of.value)
         try:
             self.callback(x.x.copy(), self.of.value(x))
         except StopIteration:
-            raise Stop(STOPPED, min(x, xbar, key=self.of)) from None
+            raise Stop(STOPPED, self.lowest) from None
 
 
 def minimize(fun, x0, args=(), jac=None, hess=None, hessp=None, bounds=None, constraints=(),
-             tol=None, callback=None, *, controller="lr", alpha_c=None, maxiter=100, first=None,
-             lower=None, disp=False, **unknown):  # fmt: skip
+             tol=None, callback=None, *, controller="anywhere", alpha_c=None, maxiter=100,
+             first=None, lower=None, disp=False, **unknown):  # fmt: skip
     """Minimise f by Q-gradient descent (Algorithm 1): a DQN accepts a candidate or halves its step.
 
     On its own, or as scipy.optimize.minimize(fun, x0, jac=True, method=qgd_np.minimize,
@@ -55,16 +57,19 @@ def minimize(fun, x0, args=(), jac=None, hess=None, hessp=None, bounds=None, con
     tol         end when no component of the gradient at an accepted x is larger
     callback    called after each candidate, callback(x) or callback(intermediate_result=...);
                 StopIteration ends the run
-    controller  a Controller, the path of one, or a shipped name: "lr", "lr-seed-0", ..., -9
+    controller  a Controller, the path of one, or a shipped name: "anywhere", trained on random
+                problems, "lr", trained on images, or another seed's: "anywhere-seed-0", ..., -9
     alpha_c     the step after an accept, the largest there is. Left out: the one that the
                 controller was trained with, else one found from four gradients near x0 (D35)
     maxiter     candidates, T; each costs one call of fun, and each accept one of jac
     first       the step, or share of them, at which the controller is asked first; before it, plain
                 steps at alpha_c. Left out: as it was trained, for a shipped one 1 (D35)
-    lower       a number below every value of f (D8). Left out: 0, or less if f(x0) is not positive
+    lower       a number below every value of f, for a controller that sees f as a ratio (D8), as
+                "lr" does. Left out: 0, or less if f(x0) is not positive
 
-    Returns an OptimizeResult: x, fun, jac, nit, nfev, njev, success, status, message, alpha_c, and
-    log, {fun, alpha, action, state}: what each step t made of x_{t+1}, NaN or -1 where none was.
+    Returns the best that was seen (D47) as an OptimizeResult: x, fun, jac, nit, nfev, njev,
+    success, status, message, alpha_c, and log, {fun, alpha, action, state}: what each step t made
+    of x_{t+1}, NaN or -1 where none was.
     status 0: T candidates seen, or tol reached; 1: tol not reached; 2: f ended above f(x0) or left
     the finite numbers; 99: stopped by the callback.
     """
@@ -100,7 +105,7 @@ def minimize(fun, x0, args=(), jac=None, hess=None, hessp=None, bounds=None, con
     rate = known.alpha_c if alpha_c is None else alpha_c
     how = "" if alpha_c is not None else " of the training" if rate else " found near x0"
     changes = {name: getattr(known.p, name) for name in (*BROUGHT, "map")}
-    changes |= {"steps": 100 if maxiter is None else maxiter}
+    changes |= {"steps": 100 if maxiter is None else maxiter, "returns": "lowest"}
     changes |= {} if first is None else {"first": first}
     p = config.make("lr", changes, {"alpha_c": f.starting_rate(x_1) if rate is None else rate})
 

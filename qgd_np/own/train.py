@@ -35,9 +35,9 @@ class Controller:
 
 
 def load(name):
-    """Return the Controller of a file, or a shipped one by its name: "lr", "lr-seed-0", ..., -9.
+    """Return the Controller of a file, or a shipped one by its name, as "anywhere" or "lr".
 
-    A shipped one learned on images, asked late; on other problems it is asked from step 1 (D35).
+    One that learned on images was asked late; on other problems it is asked from step 1 (D35).
     """
     tree, p = files.read(controller_path(name)), config.make("lr")
     Q, p = load_controller("lr", name, p, {} if "alpha_c" in tree else {"first": 1})

@@ -2,10 +2,11 @@
 
     python tests/long/own_problems.py
 
-alpha_c is 1/4, 1, 4 and 16 over the largest curvature at x_1. `lr`: the shipped controller, as
-minimize uses it; trained: a controller trained on this problem at this alpha_c, by default; L-BFGS
-is SciPy's, its lowest f with as many gradients as `lr` took. In the last line of a problem alpha_c
-is left out: the one that minimize finds, and train halves where it must.
+alpha_c is 1/4, 1, 4 and 16 over the largest curvature at x_1. All policies return the lowest f that
+they have seen. `lr`, `anywhere`: shipped controllers, in minimize; trained: a controller trained on
+this problem at this alpha_c, by default; L-BFGS: SciPy's, its lowest f with as many gradients as
+`anywhere` took. In the last line of a problem alpha_c is left out: the one that minimize finds, and
+train halves where it must.
 """
 
 from types import SimpleNamespace
@@ -81,7 +82,7 @@ def curvature(problem, x):
 def by_policy(name, problem, x_1, alpha_c):
     """f after 100 candidates of a policy to compare with."""
     f = LineFunction(lambda x: problem(x)[0], lambda x: problem(x)[1])
-    p = config.make("lr", {"alpha_c": alpha_c})
+    p = config.make("lr", {"alpha_c": alpha_c, "returns": "lowest"})
     nothing = lambda *step, **more: None  # noqa: E731
     x = LEARNING_RATE[name](SimpleNamespace(f=f), f.point(x_1), p, nothing)
     return f.value(x)
@@ -106,7 +107,8 @@ def by_lbfgs(problem, x_1, gradients):
 
 def main():
     """Print the table."""
-    columns = "problem, f(x_1)|alpha_c|gd|Armijo|nonmonotone|`lr`|accepts|trained|L-BFGS".split("|")
+    columns = "problem, f(x_1)|alpha_c|gd|Armijo|nonmonotone|`lr`|`anywhere`|accepts|trained|L-BFGS"
+    columns = columns.split("|")
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for problem, x_1 in PROBLEMS.items():
         value = lambda x, problem=problem: problem(x)[0]  # noqa: E731
@@ -114,7 +116,8 @@ def main():
         L = curvature(problem, x_1)
         for k in (0.25, 1, 4, 16, None):
             alpha_c = None if k is None else k / L
-            ours = qgd_np.minimize(problem, x_1, jac=True, alpha_c=alpha_c)
+            ours, lr = (qgd_np.minimize(problem, x_1, jac=True, alpha_c=alpha_c, controller=name)
+                        for name in ("anywhere", "lr"))  # fmt: skip
             others = [by_policy(name, problem, x_1, ours.alpha_c)
                       for name in ("gd", "armijo", "nonmonotone")]  # fmt: skip
             pair = qgd_np.Function(value, gradient), x_1
@@ -124,9 +127,9 @@ def main():
             except config.ConfigError:
                 own = np.inf
             took = int((ours.log["action"] == 1).sum())
-            numbers = [*others, ours.fun, own, by_lbfgs(problem, x_1, took)]
+            numbers = [*others, lr.fun, ours.fun, own, by_lbfgs(problem, x_1, took)]
             shown = [f"{n:.3g}" if n < 10 * value(x_1) else "diverges" for n in numbers]
-            shown.insert(4, str(took))
+            shown.insert(5, str(took))
             name = problem.__name__.replace("_", " ") + f", {value(x_1):.3g}"
             rate = f"{ours.alpha_c * L:.2g}/L" + ("" if k else " (found)")
             print(f"| {name} | {rate} | {' | '.join(shown)} |", flush=True)
