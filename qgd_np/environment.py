@@ -1,4 +1,8 @@
-"""The environment of sections 3.1 to 3.4: actions, the six features, an episode's begin and end."""
+"""The environment of sections 3.1 to 3.4: actions, the six features, an episode's begin and end.
+
+The rewards are printed lines of Algorithms 3 and 4; the sums behind slope and alignment, `observe`,
+stand with the objective.
+"""
 
 import functools
 import math
@@ -23,23 +27,25 @@ class Features:
     f        the objective, or g
     F        its values f(x_1), ..., f(x_{t-1}); with none yet, [f(x_1)] (D11)
     d_before the direction d_{t-1}, None where there is no step before (D11)
-    value_c  alpha_c or lambda_c; rate: alpha after an accept, frees the slope of alpha's scale
+    value_c  alpha_c or lambda_c
+    rate     the learning rate after an accept; frees the slope of the scale of alpha
     p        the config; M: of the list of Eq. 4 and of feature three's "past M steps" (D6, D8, D46)
     m        what the reward looks at, if not f; may be seen (D46), and is lowest at `lowest` (D47)
     x        the candidate of the last state; gradients: how many directions there were (D37)
 
-    f must be positive, but for "line": it enters in ratios, so the number of images does not show;
-    by "near" the net's size does, in |grad f|^2. What is not finite is 1, by Eq. 4 -1 (D23).
+    f must be positive, but for the map "line", as it enters in ratios: so the number of images does
+    not show. The size of the net does in the slope of "near": |grad f|^2 grows with it. Where a
+    number is not finite, its feature is 1, that of Eq. 4 -1 (D23).
     """
 
     def __init__(self, f, F, d_before, value_c, rate, p, m=None):
         self.f, self.F, self.d_before, self.p = f, list(F), d_before, p
-        self.value_c, self.rate, self.m, self.far = value_c, rate, m or f, p.map == "far"
+        self.value_c, self.rate, self.m = value_c, rate, m or f
         self.gradients, self.x, self.xbar, self.lowest = len(self.F), None, None, None
 
     def __call__(self, x, d, alpha=None, lam=0.0):
         """s_t at the candidate x_t on the line of d_t, with alpha_t or, left out, lambda_t."""
-        value, near = lam if alpha is None else alpha, self.p.map == "near"
+        value = lam if alpha is None else alpha
         d_before = d if self.d_before is None else self.d_before
         f_x, slope, alignment = self.f.observe(x, d, d_before, lam)
         seen = self.m(x, lam) if self.p.sees == "h" else f_x
@@ -47,34 +53,50 @@ class Features:
         if self.p.returns == "lowest":
             self.lowest = x if self.lowest is None else min(self.lowest, x, key=self.m)
         if d is not self.d_before:  # a new line, from the candidate before
-            before, self.xbar = self.xbar, x if self.x is None else self.x
-            self.gradients += self.xbar is not before
-            self.s_0 = None if near else abs(self.f.observe(self.xbar, d, d_before, lam)[1])
-        low, high = min(F), max(F[-self.p.M :])
-        octaves, rise, rate, unit = (4, 16, self.rate, f_x) if near else (10, 1, 1, self.s_0)
-        steep = rate * slope / max(unit, TINY) if math.isfinite(slope + f_x) else math.inf
-        sizes = map(math.tanh, (4 * _log_ratio(seen, low), rise * _log_ratio(high, F[0]), steep))
-        if self.p.map == "line":
-            u = max(value * self.s_0, TINY**20)
-            z = np.nan_to_num([(seen - low) / u, (high - low) / u, slope * value / u], nan=1 / TINY)
-            sizes = z / (1 + abs(z))
-        level = math.log2(max(value, TINY) / max(self.value_c, TINY)) / octaves
-        alike = alignment if math.isfinite(alignment) else 1.0
-        features = level, *sizes, encoding(seen, F, self.p.M), alike
+            xbar = x if self.x is None else self.x
+            self.gradients += xbar is not self.xbar
+            self.xbar = xbar
+            if self.p.map != "near":
+                self.s_0 = abs(self.f.observe(xbar, d, d_before, lam)[1])
+        octaves = 4 if self.p.map == "near" else 10
+        features = (
+            math.log2(max(value, TINY) / max(self.value_c, TINY)) / octaves,
+            *self._sizes(seen, F, f_x, slope, value),
+            encoding(seen, F, self.p.M),
+            alignment if math.isfinite(alignment) else 1.0,
+        )
         self.F.append(seen)
         self.x, self.d_before = x, d
         return np.clip(features, -1.0, 1.0)
+
+    def _sizes(self, seen, F, f_x, slope, value):
+        """Features two to four: f(x_t), the past maximum and the slope, by the map (D8)."""
+        low, high = min(F), max(F[-self.p.M :])
+        if self.p.map == "line":  # in units of what the slope at xbar promises
+            unit = max(value * self.s_0, TINY**20)
+            z = [(seen - low) / unit, (high - low) / unit, slope * value / unit]
+            z = np.nan_to_num(z, nan=1 / TINY)
+            return z / (1 + abs(z))
+        rise, rate, unit = (16, self.rate, f_x) if self.p.map == "near" else (1, 1, self.s_0)
+        return (
+            math.tanh(4 * _log_ratio(seen, low)),
+            math.tanh(rise * _log_ratio(high, F[0])),
+            math.tanh(rate * slope / max(unit, TINY)) if math.isfinite(slope + f_x) else 1.0,
+        )
 
 
 def encoding(f_x, F, M):
     """Eq. 4: 1, 0 or -1 for f(x_t) below, among or above the M lowest values of F."""
     lowest = sorted(F)[:M]
-    return 1.0 if f_x <= lowest[0] else 0.0 if f_x <= lowest[-1] else -1.0
+    if f_x <= lowest[0]:
+        return 1.0
+    return 0.0 if f_x <= lowest[-1] else -1.0
 
 
 def _log_ratio(value, reference):
-    finite = math.isfinite(value) and math.isfinite(reference)
-    return math.log(max(value, TINY) / max(reference, TINY)) if finite else math.inf
+    if not (math.isfinite(value) and math.isfinite(reference)):
+        return math.inf
+    return math.log(max(value, TINY) / max(reference, TINY))
 
 
 def descent(f, x, d, p):

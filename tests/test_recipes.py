@@ -60,7 +60,8 @@ RECIPES = {
     "feature": {"qgd_np/environment.py": {
         '"encoding", "alignment")': '"encoding", "alignment", "age")',
         "Eq. 4, Eq. 6": "Eq. 4, Eq. 6, t/100",
-        "self.p.M), alike": "self.p.M), alike, len(F) / 100",
+        "alignment if math.isfinite(alignment) else 1.0,":
+            "alignment if math.isfinite(alignment) else 1.0, len(F) / 100,",
     }},
     "reward": {"qgd_np/algorithms.py": {
         "r = p.c1 / max(f(x) / unit - p.f_lb, p.gap)": "r = -p.c1 * f(x)",

@@ -44,7 +44,7 @@ class BothFeatures(Features):
         """s_t (7,) at the candidate x_t on the line of d_t, with alpha_t and lambda_t."""
         six = super().__call__(x, d, alpha, lam)
         octaves = math.log2(max(lam, TINY) / max(self.lambda_c, TINY))
-        return np.append(six, np.clip(octaves / (10 if self.far else 4), -1.0, 1.0))
+        return np.append(six, np.clip(octaves / (4 if self.p.map == "near" else 10), -1.0, 1.0))
 
 
 def q_gradient_descent_both(g, m, x_1, Q, p, log):
