@@ -56,8 +56,9 @@ def canvas(runs, title, note=""):
     fig.suptitle("SYNTHETIC IMAGES, NOT CIFAR-10\n" * synthetic + title, fontsize=9, weight="bold")
     seeds = ", ".join(dict.fromkeys(str(run.p.seed) for run in runs))
     made_by = f"seed {seeds}" if run.train else f"controller {run.controller}"
-    text = f"{run.data}; n = {p.train_size}; T = {p.steps}; hidden {'-'.join(map(str, p.hidden))}"
-    caption = note + "\n" * bool(note) + plain(f"{text}; {made_by}; K = {run.K}")
+    net = f"n = {p.train_size}; hidden {'-'.join(map(str, p.hidden))}; "
+    text = f"{run.data}; {net if p.problems == 'images' else ''}T = {p.steps}; {made_by}"
+    caption = note + "\n" * bool(note) + plain(f"{text}; K = {run.K}")
     fig.supxlabel(caption, fontsize=6.5, color="0.3")
     return fig
 
@@ -94,7 +95,8 @@ def scale(ax):
     size = np.abs(y[np.isfinite(y) & (y != 0)])
     if size.size and size.max() > 30 * size.min() and not (y < 0).any():
         ax.set_yscale("log", nonpositive="mask")
-        ax.set_ylim(top=min(ax.get_ylim()[1], 1e12 * size.min()))
+        if size.max() > 1e12 * size.min():  # else the axis stays free for its neighbours' curves
+            ax.set_ylim(top=1e12 * size.min())
     elif size.size and size.max() > 100 * np.median(size):
         ax.set_yscale("symlog", linthresh=np.median(size))
 

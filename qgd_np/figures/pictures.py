@@ -133,9 +133,9 @@ def anywhere(runs):
             ax.set_yscale("log")
             name = kind.__name__.replace("_", " ")
             ax.set_title(rf"{name}, $\alpha_c$ = {factor:g}/L", fontsize=6)
-            ax.tick_params(labelsize=5)
-    fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    panels[-1, 0].set(xlabel="gradients")
+            ax.tick_params(labelsize=5, which="both")
+    fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    panels[-1, 0].set_xlabel("gradients", fontsize=6)
     return fig
 
 
