@@ -15,6 +15,7 @@ from tqdm import tqdm
 from .. import __version__, config, files
 from ..config import ConfigError
 from ..files import interrupts
+from ..images import load
 from . import device, flags, presets
 from .comparison import controller_tree, evaluate, load_controllers
 from .report import finish, table, tracer, verdict
@@ -151,8 +152,8 @@ def refuse_results(folder, advice):
 def several_runs(task, configs, a):
     """Make the runs in processes of their own, each of which compares its images with ours."""
     sizes = {name: (p.problems, p.train_size, p.validation_size) for name, p in configs.items()}
-    other = {name: replace(task, **task.other.get(name, {})) for name, *_ in sizes.values()}
-    sha256 = {key: other[key[0]].load(a.data, *key[1:]).sha256 for key in {*sizes.values()}}
+    loads = {name: task.other.get(name, {}).get("load", load) for name, *_ in sizes.values()}
+    sha256 = {key: loads[key[0]](a.data, *key[1:]).sha256 for key in {*sizes.values()}}
     runs = {name: (p.episodes, sha256[sizes[name]]) for name, p in configs.items()}
     kept = kept_flags(a) | {"checkpoint_episodes": a.checkpoint_episodes, "resume": True}
     file, *words = COMMANDS[task.name].split()
@@ -176,7 +177,7 @@ def one_run(task, p, name, a):
             raise ConfigError("--validation-size 0: this controller sees h on such images")
     kind = device.choose(a.device, p.tf32)
     task = replace(task, **task.other.get(p.problems, {}))
-    data = task.load(a.data, p.train_size, p.validation_size)
+    data = (task.load or load)(a.data, p.train_size, p.validation_size)
     if data.sha256 != (before["data_sha256"] if before else a.data_sha256 or data.sha256):
         raise ConfigError(f"--data: {data.name} has not the images that the run was begun with")
     about = description(task, p, data, kind, name, a)

@@ -18,7 +18,6 @@ from ..dqn import DQN, Memory
 from ..environment import ACCEPT, FEATURES
 from ..environment import ACTIONS as SINGLE
 from ..fast.objective import ErrorRate, Objective
-from ..images import load
 from ..mlp import MLP
 from .device import free_staging
 
@@ -47,7 +46,7 @@ class Task:
     lines: dict  # {action: its printed line in `apply` and in `learn`}
     dqn: type = DQN
     problem: Callable = None  # (data, p, device): what stands for Problem, below
-    load: Callable = load  # (source, train_size, validation_size) -> Dataset
+    load: Callable = None  # (source, train_size, validation_size) -> Dataset
     table: Callable = None  # (tree of a run, names of policies) -> text; None: report.table
     other: dict = field(default_factory=dict)  # {p.problems: what is other there, by name}
     joint: "Task" = None  # what --joint makes of it
