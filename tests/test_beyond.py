@@ -1,10 +1,13 @@
 """Random problems, and a controller that is trained and compared on them."""
 
+import json
+
 import numpy as np
 import pytest
 from small_runs import run
 
 import run_lr
+from qgd_np import figures
 from qgd_np.beyond import anywhere
 from qgd_np.beyond.problems import NEVER, TRAINED, draw
 from qgd_np.lab.command import main
@@ -38,7 +41,7 @@ def test_problems_in_turn_and_the_present_one():
     assert (problems.iterate(7, 3, 4).x == problems.iterate(7, 3, 4).x).all()
 
 
-def test_a_run_on_random_problems(tmp_path, capsys):
+def test_a_run_on_random_problems_and_its_dqn_on_images(tmp_path, capsys, call):
     flags = ["--preset", "anywhere", "--episodes", "4", "--steps", "15", "--iterates", "18"]
     policies = ["--policies", "gd", "armijo"]
     assert main(run_lr.TASK, [*flags, *policies, "--quiet", "--out", str(tmp_path)]) == 0
@@ -47,3 +50,10 @@ def test_a_run_on_random_problems(tmp_path, capsys):
     qgd = tree["evaluation"]["qgd"]
     assert (qgd["objective"][:, -1] <= qgd["objective_1"]).all()
     assert np.isfinite(tree["train"]["td_loss"]).all() and (tmp_path / "anywhere.png").exists()
+    flags = ["--preset", "anywhere", "--problems", "images", "--alpha-c", 4, "--policies", "armijo"]
+    out = tmp_path / "images"
+    assert call("lr", *flags, "--controller", tmp_path / "controller.h5", "--out", out) == 0
+    tree = run(out)
+    assert json.loads(tree["config"])["map"] == "line"
+    assert figures.draw([out / "run.h5"], out)[0].name == "comparison.png"
+    assert tree["evaluation"]["qgd"]["objective_1"] != 1.0

@@ -20,7 +20,7 @@ OWN = dict.fromkeys(LOSSES, ("train", partial(training, panels=1)))  # of a pres
 OWN |= dict.fromkeys(("fig3", "fig4"), ("train", objective_net))
 OWN |= dict.fromkeys(("fig7", "fig8", "fig9"), EVERY["pattern"])
 OWN |= dict.fromkeys(("fig10", "fig11"), EVERY["comparison"])
-OWN |= {"anywhere": ("evaluation", anywhere)}
+OWN |= {"anywhere": ("random", anywhere)}
 OWN |= {"causes": ("evaluation", causes), "seeds": ("train", partial(training, panels=3))}
 
 

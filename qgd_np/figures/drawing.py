@@ -43,6 +43,7 @@ def load(path):
     run.value = "alpha" if run.task == "lr" else "lambda"
     run.evaluation = {k: log for k, log in run.evaluation.items() if log["objective"].size}
     run.qgd = run.evaluation.get("qgd")
+    run.random = run.p.problems == "random" and run.qgd
     run.rival = next((name for name in RIVALS if name in run.evaluation), None)
     run.K = len(run.qgd["action"]) if run.qgd else 0
     return run
