@@ -484,3 +484,9 @@ def test_the_lowest_candidate_is_returned_as_the_definition_finds_it(problem, pa
     H = [case.plain_h(case.x_1.x), *(h for _, _, h in looked)]
     for t, s in enumerate(Q.states if number == 2 else [k[1] for k in Q.experiences], 3):
         assert s[1] == pytest.approx(math.tanh(4 * math.log(H[t - 1] / min(H[: t - 1]))))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_candidate_with_the_lowest_f_is_returned(parameters, number):
+    case = play(number, parameters(**LR | dict(steps=3, returns="lowest")), LR_ACTIONS)
+    assert [x.tolist() for x in case.x_stars] == [LR_STEPS[1][1]]  # x_3; x_4 is higher again
