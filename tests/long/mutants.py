@@ -47,7 +47,7 @@ EQUIVALENT = [  # (pattern of the line printed below, why no test can see it)
     (r"MAPS|Eq\. 4, Eq\. 6", "a name for files; the tests of the lab see it"),
     (r"slope \+ f_x -> \(slope - f_x\)", "both are finite for the same numbers"),
     (r"else 1\.0,: 1\.0 -> \(2\.0\)", "clipped to 1"),
-    (r">= '(printed|returned|gd)'", "the last of the choices by the alphabet"),
+    (r">= '(printed|returned|gd|near|h)'", "the last of the choices by the alphabet"),
     (r"t == p\.steps -> \(t >= p\.steps\)", "t never exceeds T"),
     (r"else 1\.0\): 1\.0 -> \(2\.0\)", "min takes 1"),
     (r"0 -> \(-1\)", "of a single row"),
