@@ -118,12 +118,21 @@ def table(tree, names):
     text = aligned(["log10 f/f(x_1), median", "alpha_c L", *names], lines)
     text += f"\n{len(places)} problems; Q-gradient descent ends above f(x_1) on "
     text += f"{(found['qgd'] > 0).sum()}, its last candidate on {ends(runs['qgd'])[1].sum()}"
+    kind, factor = np.array([KINDS.index(one) for one, _ in places]), np.array(places)[:, 1]
+    small, large = factor <= 1, factor >= 2
+    medians = lambda f, part: np.array([np.median(f[part & (kind == k)])  # noqa: E731
+                                        for k in sorted(set(kind[part]))])  # fmt: skip
+    if "gd" in found and small.any():
+        share = (medians(found["qgd"], small) / medians(found["gd"], small)).min()
+        text += f"\nalpha_c L <= 1: at least {share:.1%} of gd's, in the median of each kind"
     rivals = [found[name] for name in ("armijo", "nonmonotone") if name in found]
-    large = np.array([factor >= 2 for _, factor in places])
     if rivals and large.any():
+        best = np.min([medians(f, large) for f in rivals], axis=0)
+        lower = medians(found["qgd"], large) < best - 1e-6
         gap = (np.min(rivals, axis=0) - found["qgd"])[large]
-        text += f"; alpha_c L >= 2: below both line searches on {(gap > 1e-6).mean():.0%}, "
-        text += f"level with the better one on {(abs(gap) <= 1e-6).mean():.0%}"
+        text += f"\nalpha_c L >= 2: below both line searches on {(gap > 1e-6).mean():.1%}, level "
+        text += f"with the better on {(abs(gap) <= 1e-6).mean():.1%}, below both in the median of "
+        text += f"{lower.sum()} kinds of {len(lower)}"
     return text
 
 
