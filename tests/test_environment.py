@@ -152,8 +152,8 @@ def test_what_an_episode_returns(f_x, f_bar, chosen):
 
 def test_the_map_of_differences_on_a_line():
     """f = x^2 - 5 from x = 2, d = -4: unmoved by a constant added to f, and f may be negative."""
-    for constant in (-5.0, 100.0):
-        f = Function(lambda x, c=constant: float(x[0] ** 2 + c), lambda x: 2 * x)
+    for c, k in ((-5.0, 1.0), (100.0, 1.0), (0.0, 1e-14)):  # nor by a factor
+        f = Function(lambda x, c=c, k=k: float(k * (x[0] ** 2 + c)), lambda x, k=k: 2 * k * x)
         xbar, d = np.array([2.0]), np.array([-4.0])
         features = Features(f, [], None, 1.0, 1.0, Config(M=3, map="line"))
         assert features(xbar, d, 1.0) == pytest.approx([0, 0, 0, -1 / 2, 1, 1])  # s = -|s_0| = -16
@@ -163,6 +163,9 @@ def test_the_map_of_differences_on_a_line():
         # at 1/4: x = 1, f 1 above the lowest, the highest 4 above it, both in units of 4; s = -8
         expected = [-0.2, 1 / 5, 1 / 2, -1 / 3, 0, 1]
         assert features(xbar + d / 4, d, 0.25) == pytest.approx(expected)
+    found = SimpleNamespace(observe=lambda *_: (math.nan,) * 3)  # what is not finite is 1
+    s = Features(found, [2.0], None, 1.0, 1.0, Config(map="line"))(None, "d", 1.0)
+    assert s[[OBJECTIVE, SLOPE]] == pytest.approx(1)
 
 
 def test_the_end_of_an_episode_by_hand():
@@ -178,4 +181,5 @@ def test_the_end_of_an_episode_by_hand():
         assert ending(t, 5.0, f_x, 4.0, p) == (0.0, True)
     p.logarithm = 3.0  # of an accept's reward; a half has none (D42)
     assert ending(3, math.e**2, 7.0, 4.0, p) == (pytest.approx(6.0), False)
+    assert ending(3, 1 / math.e, 7.0, 4.0, p) == (pytest.approx(-3.0), False)
     assert ending(3, 0.0, 7.0, 4.0, p) == (0.0, False)
